@@ -1,0 +1,30 @@
+/**
+ * The words that every part of Selvedge shares: the kinds of `selvedge.dev/v1alpha1` and their schemas, object
+ * metadata, Status errors, label selectors, and the protocol between agents and the hub. Pure: no I/O, no clock, no
+ * dependence on where it runs.
+ *
+ * A kind is declared once: a TypeBox schema for what users write gives its type, validation, defaults and OpenAPI; an
+ * interface describes what the hub writes (status). `ObjectClient` is the one way in which controllers, the CLI and
+ * tests reach objects, whatever carries them.
+ */
+export * from './canonical-json.ts';
+export * from './clock.ts';
+export * from './duration.ts';
+export * from './field-error.ts';
+export * from './kinds/application.ts';
+export * from './kinds/core.ts';
+export * from './kinds/delivery.ts';
+export * from './kinds/enrollment-token.ts';
+export * from './kinds/release.ts';
+export * from './kinds/rollout.ts';
+export * from './kinds/site.ts';
+export * from './kinds/status-schemas.ts';
+export * from './label-selector.ts';
+export * from './logger.ts';
+export * from './manifests.ts';
+export * from './object-client.ts';
+export * from './object-meta.ts';
+export * from './object-name.ts';
+export * from './status-error.ts';
+export * from './sync/sync-protocol.ts';
+export * from './variables.ts';

@@ -1,0 +1,41 @@
+import Type, { type Static } from 'typebox';
+import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+
+export const releases: ResourceRef = {
+  group: 'selvedge.dev',
+  version: 'v1alpha1',
+  plural: 'releases',
+  kind: 'Release',
+  namespaced: true,
+};
+
+/** Immutable: an update that changes any of it is refused. */
+export const releaseSpecSchema = Type.Object({
+  application: Type.String({ description: 'Name of the Application.' }),
+  digest: Type.String({
+    pattern: '^sha256:[0-9a-f]{64}$',
+    description: 'Digest of the canonical bytes: the RFC 8785 form of the list of manifests.',
+  }),
+  sizeBytes: Type.Integer({ description: 'Length of the canonical bytes.' }),
+  images: Type.Optional(Type.Array(Type.String(), { description: 'Images that the manifests name.' })),
+  resources: Type.Optional(
+    Type.Array(Type.String(), { description: 'What is in it, as Kind/name or Kind/namespace/name.' }),
+  ),
+  variables: Type.Optional(
+    Type.Array(Type.String(), { description: 'Names of the site variables that the manifests use.' }),
+  ),
+});
+export type ReleaseSpec = Static<typeof releaseSpecSchema>;
+
+/** Name: `<application>-<first 10 hex digits of the digest>`, so the same bytes are the same Release. */
+export interface Release extends KubeObject {
+  apiVersion: 'selvedge.dev/v1alpha1';
+  kind: 'Release';
+  metadata: ObjectMeta;
+  spec: ReleaseSpec;
+}
+
+/** The name of the Release of an application that has this digest. */
+export function releaseName(application: string, digest: string): string {
+  return `${application}-${digest.slice('sha256:'.length).slice(0, 10)}`;
+}

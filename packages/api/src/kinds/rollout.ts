@@ -1,0 +1,79 @@
+import Type, { type Static } from 'typebox';
+import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { rolloutStrategySchema } from './application.ts';
+import { conditionsSchema, rolloutPhaseSchema, siteCountsSchema, timeSchema } from './status-schemas.ts';
+
+export const rollouts: ResourceRef = {
+  group: 'selvedge.dev',
+  version: 'v1alpha1',
+  plural: 'rollouts',
+  kind: 'Rollout',
+  namespaced: true,
+};
+
+/** Copied from the Application when the rollout starts, so a later edit changes only later rollouts. */
+export const rolloutSpecSchema = Type.Object({
+  application: Type.String({ description: 'Name of the Application.' }),
+  release: Type.String({ description: 'Name of the Release.' }),
+  digest: Type.String({ description: 'Digest of the Release.' }),
+  strategy: rolloutStrategySchema,
+});
+export type RolloutSpec = Static<typeof rolloutSpecSchema>;
+
+const waveStatusSchema = Type.Object({
+  name: Type.String({ description: 'Name of the wave.' }),
+  phase: Type.Union(
+    [Type.Literal('Waiting'), Type.Literal('Progressing'), Type.Literal('Soaking'), Type.Literal('Passed')],
+    { description: 'Waiting: not begun. Passed never goes back.' },
+  ),
+  sites: Type.Integer({ description: 'Sites in the wave; a forecast while it waits.' }),
+  succeeded: Type.Integer({ description: 'Sites of the wave that run the release, by their own account.' }),
+  pending: Type.Integer({ description: 'Sites in touch that have not answered yet.' }),
+  failed: Type.Integer({ description: 'Sites where it failed.' }),
+  away: Type.Integer({ description: 'Silent sites that have not answered.' }),
+  startTime: Type.Optional(timeSchema('When the wave began.')),
+  healthySince: Type.Optional(
+    timeSchema('When the last site of the wave became healthy; the soak counts from here.'),
+  ),
+  passTime: Type.Optional(timeSchema('When the wave passed.')),
+});
+export type WaveStatus = Static<typeof waveStatusSchema>;
+
+export const rolloutStatusSchema = Type.Object({
+  observedGeneration: Type.Optional(
+    Type.Integer({ description: 'metadata.generation that status speaks of.' }),
+  ),
+  phase: Type.Optional(rolloutPhaseSchema),
+  message: Type.Optional(Type.String({ description: 'One sentence: what it waits for.' })),
+  startTime: Type.Optional(timeSchema('When the rollout began.')),
+  completionTime: Type.Optional(timeSchema('When it was completed or superseded.')),
+  waves: Type.Optional(
+    Type.Array(waveStatusSchema, {
+      description: 'The waves in order.',
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['name'],
+    }),
+  ),
+  sites: Type.Optional(siteCountsSchema),
+  failures: Type.Optional(
+    Type.Array(
+      Type.Object({
+        site: Type.String({ description: 'Name of the Site.' }),
+        reason: Type.String({ description: 'Why, in CamelCase.' }),
+        message: Type.String({ description: 'What the site, or the hub about it, says.' }),
+      }),
+      { description: 'Sites that do not get well with this release; the first 20 of them.' },
+    ),
+  ),
+  conditions: Type.Optional(conditionsSchema),
+});
+export type RolloutStatus = Static<typeof rolloutStatusSchema>;
+
+/** Name: `<application>-<n>`, n counting the application's rollouts from 1. */
+export interface Rollout extends KubeObject {
+  apiVersion: 'selvedge.dev/v1alpha1';
+  kind: 'Rollout';
+  metadata: ObjectMeta;
+  spec: RolloutSpec;
+  status?: RolloutStatus;
+}

@@ -1,0 +1,59 @@
+import Type, { type Static } from 'typebox';
+import type { Condition } from '../object-meta.ts';
+
+/** Schemas of what several kinds have in their status. */
+export const timeSchema = (description: string) => Type.String({ format: 'date-time', description });
+
+export const conditionsSchema = Type.Unsafe<Condition[]>(
+  Type.Array(
+    Type.Object({
+      type: Type.String({ description: 'What is spoken of, in CamelCase.' }),
+      status: Type.Union([Type.Literal('True'), Type.Literal('False'), Type.Literal('Unknown')], {
+        description: 'Whether it holds.',
+      }),
+      reason: Type.String({ description: 'Why, in CamelCase, for programs.' }),
+      message: Type.String({ description: 'One sentence for a person: what is, and what to do about it.' }),
+      lastTransitionTime: timeSchema('When status last changed.'),
+      observedGeneration: Type.Optional(
+        Type.Integer({ description: 'metadata.generation that this speaks of.' }),
+      ),
+    }),
+    {
+      description: 'What is true of the object now.',
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['type'],
+    },
+  ),
+);
+
+/** Every site that the application is meant for is in exactly one of the buckets after `wanted`. */
+export const siteCountsSchema = Type.Object(
+  {
+    wanted: Type.Integer({ description: 'Sites that the placement selects.' }),
+    running: Type.Integer({ description: 'Sites that said that the wanted release runs and is healthy.' }),
+    progressing: Type.Integer({ description: 'Sites in touch that were given the release and work on it.' }),
+    failed: Type.Integer({
+      description:
+        'Sites that said that it failed, did not answer in time although in touch, or lack a variable.',
+    }),
+    away: Type.Integer({ description: 'Silent sites that are not known to run the wanted release.' }),
+    waiting: Type.Integer({ description: 'Sites in touch that are not offered it yet: a later wave.' }),
+  },
+  { description: 'Sites by how far they are with the wanted release.' },
+);
+export type SiteCounts = Static<typeof siteCountsSchema>;
+
+/**
+ * Progressing: waves go out. Paused: by the application's `paused`, or the budget is spent. Completed: every wave has
+ * passed; away sites still catch up. Superseded: a newer rollout took over.
+ */
+export const rolloutPhaseSchema = Type.Union(
+  [
+    Type.Literal('Progressing'),
+    Type.Literal('Paused'),
+    Type.Literal('Completed'),
+    Type.Literal('Superseded'),
+  ],
+  { description: 'Where the rollout stands. Completed: every wave has passed; away sites still catch up.' },
+);
+export type RolloutPhase = Static<typeof rolloutPhaseSchema>;
