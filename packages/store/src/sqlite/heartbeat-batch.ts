@@ -1,0 +1,94 @@
+import type { Clock, Logger } from '@selvedge/api';
+import type { Heartbeat } from '../fleet-store.ts';
+import type { Db } from './db.ts';
+import type { GroupCommit } from './group-commit.ts';
+
+const flushIntervalMilliseconds = 1000;
+
+/** Heartbeats live in memory and are written together, at most once a second. */
+export class HeartbeatBatch {
+  readonly #db: Db;
+  readonly #commits: GroupCommit;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #newest: Map<string, Heartbeat>;
+  readonly #unwritten = new Set<string>();
+  readonly #closing = new AbortController();
+  #flushing: Promise<void> | undefined;
+
+  constructor(options: { db: Db; commits: GroupCommit; clock: Clock; logger: Logger }) {
+    this.#db = options.db;
+    this.#commits = options.commits;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    const rows = options.db.all<Heartbeat>(
+      `SELECT site, last_seen_at AS lastSeenAt, agent_epoch AS agentEpoch, agent_state_digest AS agentStateDigest
+       FROM heartbeat`,
+    );
+    this.#newest = new Map(rows.map((row) => [row.site, { ...row }]));
+  }
+
+  touch(heartbeat: Heartbeat): void {
+    if (this.#closing.signal.aborted) return;
+    this.#newest.set(heartbeat.site, heartbeat);
+    this.#unwritten.add(heartbeat.site);
+    this.#flushing ??= this.#flushUntilWritten();
+  }
+
+  all(): Map<string, Heartbeat> {
+    return new Map(this.#newest);
+  }
+
+  /** Call inside the write that removes the site. */
+  removeRow(site: string): void {
+    this.#db.run('DELETE FROM heartbeat WHERE site = ?', [site]);
+  }
+
+  /** Call after that write. */
+  forget(site: string): void {
+    this.#newest.delete(site);
+    this.#unwritten.delete(site);
+  }
+
+  /** Writes what is left. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#flushing;
+  }
+
+  async #flushUntilWritten(): Promise<void> {
+    let isLastTry = false;
+    while (this.#unwritten.size > 0 && !isLastTry) {
+      await this.#clock.sleep(flushIntervalMilliseconds, this.#closing.signal);
+      isLastTry = this.#closing.signal.aborted;
+      await this.#flush();
+    }
+    this.#flushing = undefined;
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      await this.#commits.write((scope) => {
+        const written = [...this.#unwritten].flatMap((site) => this.#newest.get(site) ?? []);
+        for (const heartbeat of written) this.#write(heartbeat);
+        scope.afterCommit(() => {
+          for (const heartbeat of written) {
+            if (this.#newest.get(heartbeat.site) === heartbeat) this.#unwritten.delete(heartbeat.site);
+          }
+        });
+      });
+    } catch (error) {
+      // They stay in memory for the next try.
+      this.#logger.warn('heartbeats not written', { error, sites: this.#unwritten.size });
+    }
+  }
+
+  #write(heartbeat: Heartbeat): void {
+    this.#db.run(
+      `INSERT INTO heartbeat (site, last_seen_at, agent_epoch, agent_state_digest) VALUES (?, ?, ?, ?)
+       ON CONFLICT (site) DO UPDATE SET last_seen_at = excluded.last_seen_at,
+         agent_epoch = excluded.agent_epoch, agent_state_digest = excluded.agent_state_digest`,
+      [heartbeat.site, heartbeat.lastSeenAt, heartbeat.agentEpoch, heartbeat.agentStateDigest],
+    );
+  }
+}
