@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { runOnPinnedNode } from '@selvedge/api/pinned-node';
+
+await runOnPinnedNode('selvedge', new URL('../src/main.ts', import.meta.url));

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { runCaptured } from '../testing/run-captured.ts';
+
+const commands = [
+  ['hub'],
+  ['status'],
+  ['why'],
+  ['site', 'list'],
+  ['site', 'show'],
+  ['site', 'token'],
+  ['site', 'revoke'],
+  ['version'],
+];
+
+describe('docs/reference/cli.md', () => {
+  test('names every command and every option that --help shows, and no other', async () => {
+    const page = await readFile(join(import.meta.dirname, '../../../../docs/reference/cli.md'), 'utf8');
+    const helps = await Promise.all([[], ...commands].map((args) => runCaptured([...args, '--help'])));
+    const shown = new Set(
+      helps
+        .flatMap(({ stdout }) => stdout.match(/^ {2}(?:-\w, )?(--[\w-]+)/gm) ?? [])
+        .map((line) => line.replace(/^.*(?=--)/, '')),
+    );
+    const documented = new Set(page.match(/--[a-z][\w-]*/g));
+    assert.deepEqual(
+      [...shown].filter((option) => !documented.has(option)),
+      [],
+    );
+    assert.deepEqual(
+      [...documented].filter((option) => !shown.has(option)),
+      [],
+    );
+    for (const command of commands) assert.ok(page.includes(command.join(' ')), command.join(' '));
+  });
+});

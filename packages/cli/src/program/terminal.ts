@@ -1,0 +1,59 @@
+import type { Writable } from 'node:stream';
+import type { Clock } from '@selvedge/api';
+import type { ExitCode } from './exit-code.ts';
+
+/** All that the CLI has of the process it runs in. */
+export interface CliProcess {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly clock: Clock;
+  /** Fires when the person wants it to stop. */
+  readonly signal: AbortSignal;
+}
+
+export type OutputFormat = 'table' | 'json' | 'yaml';
+export type Tone = 'good' | 'bad' | 'caution' | 'faint' | 'strong';
+/** Colours text, or leaves it as it is where nobody would see colours. */
+export type Paint = (tone: Tone, text: string) => string;
+
+const codes: Record<Tone, string> = { good: '32', bad: '31', caution: '33', faint: '2', strong: '1' };
+
+export const plainPaint: Paint = (_tone, text) => text;
+
+/** Colours only for a terminal, and not where NO_COLOR is set (https://no-color.org). */
+export function paintFor(process: CliProcess): Paint {
+  const isColourful =
+    process.stdout.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+  if (!isColourful) return plainPaint;
+  return (tone, text) => (text === '' ? '' : `\u001b[${codes[tone]}m${text}\u001b[0m`);
+}
+
+/** What a command gets to do its work with. */
+export interface CommandContext {
+  readonly process: CliProcess;
+  readonly paint: Paint;
+  readonly print: (line: string) => void;
+  /** For people, beside the answer: stderr. */
+  readonly hint: (line: string) => void;
+}
+
+export type Command<Options> = (options: Options, ctx: CommandContext) => Promise<ExitCode>;
+
+export function commandContext(process: CliProcess): CommandContext {
+  return {
+    process,
+    paint: paintFor(process),
+    print: (line) => process.stdout.write(`${line}\n`),
+    hint: (line) => process.stderr.write(`${line}\n`),
+  };
+}
+
+/** A document as JSON or YAML. */
+export async function formatDocument(format: 'json' | 'yaml', document: unknown): Promise<string> {
+  if (format === 'json') return JSON.stringify(document, undefined, 2);
+  const { stringify } = await import('yaml');
+  return stringify(document).trimEnd();
+}
