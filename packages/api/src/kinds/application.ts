@@ -103,55 +103,61 @@ export const rolloutStrategySchema = Type.Object(
 export type RolloutStrategy = Static<typeof rolloutStrategySchema>;
 export type Wave = Static<typeof waveSchema>;
 
-export const applicationSpecSchema = Type.Object({
-  source: Type.Object(
-    {
-      inline: Type.Optional(
-        Type.Object(
-          {
-            manifests: Type.Array(
-              Type.Object(
-                {},
+export const applicationSpecSchema = Type.Object(
+  {
+    source: Type.Object(
+      {
+        inline: Type.Optional(
+          Type.Object(
+            {
+              manifests: Type.Array(
+                Type.Object(
+                  {},
+                  {
+                    'x-kubernetes-embedded-resource': true,
+                    'x-kubernetes-preserve-unknown-fields': true,
+                    additionalProperties: true,
+                  },
+                ),
                 {
-                  'x-kubernetes-embedded-resource': true,
-                  'x-kubernetes-preserve-unknown-fields': true,
-                  additionalProperties: true,
+                  description:
+                    'Kubernetes objects, complete. ${site.name} and ${site.variables.NAME} differ by site.',
                 },
               ),
-              {
-                description:
-                  'Kubernetes objects, complete. ${site.name} and ${site.variables.NAME} differ by site.',
-              },
-            ),
-          },
-          { description: 'The manifests stand in the Application itself.' },
+            },
+            { description: 'The manifests stand in the Application itself.' },
+          ),
         ),
-      ),
-    },
-    { description: 'Where the manifests come from: exactly one of the fields.' },
-  ),
-  placement: Type.Object(
-    { siteSelector: labelSelectorSchema },
-    { description: 'Which sites run the application.' },
-  ),
-  rollout: Type.Optional(rolloutStrategySchema),
-  paused: Type.Optional(
-    Type.Boolean({ description: 'true: releases are made, none is offered to another site.' }),
-  ),
-});
+      },
+      { description: 'Where the manifests come from: exactly one of the fields.' },
+    ),
+    placement: Type.Object(
+      { siteSelector: labelSelectorSchema },
+      { description: 'Which sites run the application.' },
+    ),
+    rollout: Type.Optional(rolloutStrategySchema),
+    paused: Type.Optional(
+      Type.Boolean({ description: 'true: releases are made, none is offered to another site.' }),
+    ),
+  },
+  { description: 'What is to run, where, and how changes go out.' },
+);
 export type ApplicationSpec = Static<typeof applicationSpecSchema>;
 
-export const applicationStatusSchema = Type.Object({
-  observedGeneration: Type.Optional(
-    Type.Integer({ description: 'metadata.generation that status speaks of.' }),
-  ),
-  release: Type.Optional(Type.String({ description: 'Name of the newest Release.' })),
-  rollout: Type.Optional(Type.String({ description: 'Name of the Rollout that brings it out.' })),
-  /** Filled in when read from that Rollout, never stored; so is `sites`. */
-  phase: Type.Optional(rolloutPhaseSchema),
-  sites: Type.Optional(siteCountsSchema),
-  conditions: Type.Optional(conditionsSchema),
-});
+export const applicationStatusSchema = Type.Object(
+  {
+    observedGeneration: Type.Optional(
+      Type.Integer({ description: 'metadata.generation that status speaks of.' }),
+    ),
+    release: Type.Optional(Type.String({ description: 'Name of the newest Release.' })),
+    rollout: Type.Optional(Type.String({ description: 'Name of the Rollout that brings it out.' })),
+    /** Filled in when read from that Rollout, never stored; so is `sites`. */
+    phase: Type.Optional(rolloutPhaseSchema),
+    sites: Type.Optional(siteCountsSchema),
+    conditions: Type.Optional(conditionsSchema),
+  },
+  { description: 'How far the newest release is.' },
+);
 export type ApplicationStatus = Static<typeof applicationStatusSchema>;
 
 export interface Application extends KubeObject {

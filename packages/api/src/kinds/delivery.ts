@@ -25,53 +25,59 @@ export const deliveryStates = [
 ] as const;
 export type DeliveryState = (typeof deliveryStates)[number];
 
-export const deliverySpecSchema = Type.Object({
-  application: Type.String({ description: 'Name of the Application.' }),
-  site: Type.String({ description: 'Name of the Site.' }),
-  release: Type.Optional(
-    Type.String({ description: 'Release that the site is to run; absent while it is to be removed.' }),
-  ),
-  digest: Type.Optional(Type.String({ description: 'Digest of that release.' })),
-  epoch: Type.Integer({ description: "Epoch of the site's desired state that brought this assignment." }),
-  assignedTime: timeSchema('When the release was assigned to the site.'),
-  rollout: Type.Optional(Type.String({ description: 'Rollout that assigned it.' })),
-  wave: Type.Optional(Type.String({ description: 'Wave of that rollout.' })),
-});
+export const deliverySpecSchema = Type.Object(
+  {
+    application: Type.String({ description: 'Name of the Application.' }),
+    site: Type.String({ description: 'Name of the Site.' }),
+    release: Type.Optional(
+      Type.String({ description: 'Release that the site is to run; absent while it is to be removed.' }),
+    ),
+    digest: Type.Optional(Type.String({ description: 'Digest of that release.' })),
+    epoch: Type.Integer({ description: "Epoch of the site's desired state that brought this assignment." }),
+    assignedTime: timeSchema('When the release was assigned to the site.'),
+    rollout: Type.Optional(Type.String({ description: 'Rollout that assigned it.' })),
+    wave: Type.Optional(Type.String({ description: 'Wave of that rollout.' })),
+  },
+  { description: 'What is wanted at the site.' },
+);
 export type DeliverySpec = Static<typeof deliverySpecSchema>;
 
-export const deliveryStatusSchema = Type.Object({
-  /** Derived from the report when it speaks of this very assignment, else Pending (or Removing). */
-  state: Type.Unsafe<DeliveryState>({
-    type: 'string',
-    enum: [...deliveryStates],
-    description: 'What the site says of the wanted release; Pending until it has said anything.',
-  }),
-  runningRelease: Type.Optional(
-    Type.String({ description: 'Release that the site last said it has running, whatever is wanted.' }),
-  ),
-  reason: Type.Optional(Type.String({ description: 'Why it is in this state, in CamelCase.' })),
-  message: Type.Optional(Type.String({ description: 'The same for people.' })),
-  logs: Type.Optional(
-    Type.Array(Type.String(), { description: 'Last log lines of the container at fault.' }),
-  ),
-  pods: Type.Optional(
-    Type.Object(
-      {
-        wanted: Type.Integer({ description: 'Pods that the release asks for.' }),
-        ready: Type.Integer({ description: 'Pods that are ready.' }),
-      },
-      { description: 'Pods of the application at the site.' },
+export const deliveryStatusSchema = Type.Object(
+  {
+    /** Derived from the report when it speaks of this very assignment, else Pending (or Removing). */
+    state: Type.Unsafe<DeliveryState>({
+      type: 'string',
+      enum: [...deliveryStates],
+      description: 'What the site says of the wanted release; Pending until it has said anything.',
+    }),
+    runningRelease: Type.Optional(
+      Type.String({ description: 'Release that the site last said it has running, whatever is wanted.' }),
     ),
-  ),
-  sinceTime: Type.Optional(
-    timeSchema("When the state became what it is, by the site's clock as corrected by the hub."),
-  ),
-  /** Absent: never reported. */
-  observedTime: Type.Optional(timeSchema('When the agent last observed this, by the same clock.')),
-  receivedTime: Type.Optional(timeSchema('When the hub heard of it.')),
-  connectivity: siteConnectivitySchema,
-  lastSeenTime: Type.Optional(timeSchema('When the hub last heard from the site.')),
-});
+    reason: Type.Optional(Type.String({ description: 'Why it is in this state, in CamelCase.' })),
+    message: Type.Optional(Type.String({ description: 'The same for people.' })),
+    logs: Type.Optional(
+      Type.Array(Type.String(), { description: 'Last log lines of the container at fault.' }),
+    ),
+    pods: Type.Optional(
+      Type.Object(
+        {
+          wanted: Type.Integer({ description: 'Pods that the release asks for.' }),
+          ready: Type.Integer({ description: 'Pods that are ready.' }),
+        },
+        { description: 'Pods of the application at the site.' },
+      ),
+    ),
+    sinceTime: Type.Optional(
+      timeSchema("When the state became what it is, by the site's clock as corrected by the hub."),
+    ),
+    /** Absent: never reported. */
+    observedTime: Type.Optional(timeSchema('When the agent last observed this, by the same clock.')),
+    receivedTime: Type.Optional(timeSchema('When the hub heard of it.')),
+    connectivity: siteConnectivitySchema,
+    lastSeenTime: Type.Optional(timeSchema('When the hub last heard from the site.')),
+  },
+  { description: 'What the site last said, and how old that is.' },
+);
 export type DeliveryStatus = Static<typeof deliveryStatusSchema>;
 
 /**

@@ -10,82 +10,90 @@ export const enrollmentTokens: ResourceRef = {
   namespaced: false,
 };
 
-export const enrollmentTokenSpecSchema = Type.Object({
-  siteName: Type.Optional(
-    Type.String({
-      description:
-        'The site that the agent becomes. With uses > 1 give siteNameTemplate instead. The Site is made when it does not exist.',
-      maxLength: 63,
-    }),
-  ),
-  siteNameTemplate: Type.Optional(
-    Type.String({
-      description: 'Name for new sites; {hostname} and {random} are replaced, as in shop-{hostname}.',
-      maxLength: 253,
-    }),
-  ),
-  siteLabels: Type.Optional(
-    Type.Record(Type.String(), Type.String(), { description: 'Labels put on a Site that this token makes.' }),
-  ),
-  uses: Type.Optional(
-    Type.Integer({
-      minimum: 1,
-      maximum: 100000,
-      default: 1,
-      description: 'How many agents may join with this token.',
-    }),
-  ),
-  ttl: Type.Optional(
-    Type.String({
-      default: '24h',
-      description: 'How long after its creation the token is valid, as a duration.',
-    }),
-  ),
-  approval: Type.Optional(
-    Type.Union([Type.Literal('Automatic'), Type.Literal('Manual')], {
-      default: 'Automatic',
-      description: 'Manual: the agent waits until a person sets spec.approvedKeys.',
-    }),
-  ),
-  approvedKeys: Type.Optional(
-    Type.Array(Type.String(), {
-      description: 'With approval Manual: fingerprints of the agent keys that may join.',
-      'x-kubernetes-list-type': 'set',
-    }),
-  ),
-});
+export const enrollmentTokenSpecSchema = Type.Object(
+  {
+    siteName: Type.Optional(
+      Type.String({
+        description:
+          'The site that the agent becomes. With uses > 1 give siteNameTemplate instead. The Site is made when it does not exist.',
+        maxLength: 63,
+      }),
+    ),
+    siteNameTemplate: Type.Optional(
+      Type.String({
+        description: 'Name for new sites; {hostname} and {random} are replaced, as in shop-{hostname}.',
+        maxLength: 253,
+      }),
+    ),
+    siteLabels: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        description: 'Labels put on a Site that this token makes.',
+      }),
+    ),
+    uses: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100000,
+        default: 1,
+        description: 'How many agents may join with this token.',
+      }),
+    ),
+    ttl: Type.Optional(
+      Type.String({
+        default: '24h',
+        description: 'How long after its creation the token is valid, as a duration.',
+      }),
+    ),
+    approval: Type.Optional(
+      Type.Union([Type.Literal('Automatic'), Type.Literal('Manual')], {
+        default: 'Automatic',
+        description: 'Manual: the agent waits until a person sets spec.approvedKeys.',
+      }),
+    ),
+    approvedKeys: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'With approval Manual: fingerprints of the agent keys that may join.',
+        'x-kubernetes-list-type': 'set',
+      }),
+    ),
+  },
+  { description: 'Who may join, how often and how long.' },
+);
 export type EnrollmentTokenSpec = Static<typeof enrollmentTokenSpecSchema>;
 
-export const enrollmentTokenStatusSchema = Type.Object({
-  usedCount: Type.Optional(
-    Type.Integer({ minimum: 0, description: 'How many agents joined with the token, or are about to.' }),
-  ),
-  used: Type.Optional(
-    Type.Array(
-      Type.Object({
-        site: Type.String({ description: 'Name of the Site that the agent became.' }),
-        keyFingerprint: Type.String({ description: 'Fingerprint of its key.' }),
-        time: timeSchema('When it joined.'),
-        siteUid: Type.Optional(
-          Type.String({ description: 'UID of that Site. Absent: reserved, the key is not bound yet.' }),
-        ),
-      }),
-      { description: 'Agents that joined with the token: the newest 200.' },
+export const enrollmentTokenStatusSchema = Type.Object(
+  {
+    usedCount: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'How many agents joined with the token, or are about to.' }),
     ),
-  ),
-  pending: Type.Optional(
-    Type.Array(
-      Type.Object({
-        site: Type.String({ description: 'Name of the Site that the agent would become.' }),
-        keyFingerprint: Type.String({ description: 'Fingerprint to put into spec.approvedKeys.' }),
-        hostname: Type.Optional(Type.String({ description: 'Name of the machine, as the agent says.' })),
-        time: timeSchema('When it first asked.'),
-      }),
-      { description: 'Agents that wait for approval.' },
+    used: Type.Optional(
+      Type.Array(
+        Type.Object({
+          site: Type.String({ description: 'Name of the Site that the agent became.' }),
+          keyFingerprint: Type.String({ description: 'Fingerprint of its key.' }),
+          time: timeSchema('When it joined.'),
+          siteUid: Type.Optional(
+            Type.String({ description: 'UID of that Site. Absent: reserved, the key is not bound yet.' }),
+          ),
+        }),
+        { description: 'Agents that joined with the token: the newest 200.' },
+      ),
     ),
-  ),
-  conditions: Type.Optional(conditionsSchema),
-});
+    pending: Type.Optional(
+      Type.Array(
+        Type.Object({
+          site: Type.String({ description: 'Name of the Site that the agent would become.' }),
+          keyFingerprint: Type.String({ description: 'Fingerprint to put into spec.approvedKeys.' }),
+          hostname: Type.Optional(Type.String({ description: 'Name of the machine, as the agent says.' })),
+          time: timeSchema('When it first asked.'),
+        }),
+        { description: 'Agents that wait for approval.' },
+      ),
+    ),
+    conditions: Type.Optional(conditionsSchema),
+  },
+  { description: 'Who joined.' },
+);
 export type EnrollmentTokenStatus = Static<typeof enrollmentTokenStatusSchema>;
 
 export interface EnrollmentToken extends KubeObject {

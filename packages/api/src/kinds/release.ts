@@ -10,21 +10,24 @@ export const releases: ResourceRef = {
 };
 
 /** Immutable: an update that changes any of it is refused. */
-export const releaseSpecSchema = Type.Object({
-  application: Type.String({ description: 'Name of the Application.' }),
-  digest: Type.String({
-    pattern: '^sha256:[0-9a-f]{64}$',
-    description: 'Digest of the canonical bytes: the RFC 8785 form of the list of manifests.',
-  }),
-  sizeBytes: Type.Integer({ description: 'Length of the canonical bytes.' }),
-  images: Type.Optional(Type.Array(Type.String(), { description: 'Images that the manifests name.' })),
-  resources: Type.Optional(
-    Type.Array(Type.String(), { description: 'What is in it, as Kind/name or Kind/namespace/name.' }),
-  ),
-  variables: Type.Optional(
-    Type.Array(Type.String(), { description: 'Names of the site variables that the manifests use.' }),
-  ),
-});
+export const releaseSpecSchema = Type.Object(
+  {
+    application: Type.String({ description: 'Name of the Application.' }),
+    digest: Type.String({
+      pattern: '^sha256:[0-9a-f]{64}$',
+      description: 'Digest of the canonical bytes: the RFC 8785 form of the list of manifests.',
+    }),
+    sizeBytes: Type.Integer({ description: 'Length of the canonical bytes.' }),
+    images: Type.Optional(Type.Array(Type.String(), { description: 'Images that the manifests name.' })),
+    resources: Type.Optional(
+      Type.Array(Type.String(), { description: 'What is in it, as Kind/name or Kind/namespace/name.' }),
+    ),
+    variables: Type.Optional(
+      Type.Array(Type.String(), { description: 'Names of the site variables that the manifests use.' }),
+    ),
+  },
+  { description: 'What is in the release. Cannot be changed.' },
+);
 export type ReleaseSpec = Static<typeof releaseSpecSchema>;
 
 /** Name: `<application>-<first 10 hex digits of the digest>`, so the same bytes are the same Release. */

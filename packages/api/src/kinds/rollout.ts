@@ -12,12 +12,15 @@ export const rollouts: ResourceRef = {
 };
 
 /** Copied from the Application when the rollout starts, so a later edit changes only later rollouts. */
-export const rolloutSpecSchema = Type.Object({
-  application: Type.String({ description: 'Name of the Application.' }),
-  release: Type.String({ description: 'Name of the Release.' }),
-  digest: Type.String({ description: 'Digest of the Release.' }),
-  strategy: rolloutStrategySchema,
-});
+export const rolloutSpecSchema = Type.Object(
+  {
+    application: Type.String({ description: 'Name of the Application.' }),
+    release: Type.String({ description: 'Name of the Release.' }),
+    digest: Type.String({ description: 'Digest of the Release.' }),
+    strategy: rolloutStrategySchema,
+  },
+  { description: 'What goes out, and how.' },
+);
 export type RolloutSpec = Static<typeof rolloutSpecSchema>;
 
 const waveStatusSchema = Type.Object({
@@ -39,34 +42,37 @@ const waveStatusSchema = Type.Object({
 });
 export type WaveStatus = Static<typeof waveStatusSchema>;
 
-export const rolloutStatusSchema = Type.Object({
-  observedGeneration: Type.Optional(
-    Type.Integer({ description: 'metadata.generation that status speaks of.' }),
-  ),
-  phase: Type.Optional(rolloutPhaseSchema),
-  message: Type.Optional(Type.String({ description: 'One sentence: what it waits for.' })),
-  startTime: Type.Optional(timeSchema('When the rollout began.')),
-  completionTime: Type.Optional(timeSchema('When it was completed or superseded.')),
-  waves: Type.Optional(
-    Type.Array(waveStatusSchema, {
-      description: 'The waves in order.',
-      'x-kubernetes-list-type': 'map',
-      'x-kubernetes-list-map-keys': ['name'],
-    }),
-  ),
-  sites: Type.Optional(siteCountsSchema),
-  failures: Type.Optional(
-    Type.Array(
-      Type.Object({
-        site: Type.String({ description: 'Name of the Site.' }),
-        reason: Type.String({ description: 'Why, in CamelCase.' }),
-        message: Type.String({ description: 'What the site, or the hub about it, says.' }),
-      }),
-      { description: 'Sites that do not get well with this release; the first 20 of them.' },
+export const rolloutStatusSchema = Type.Object(
+  {
+    observedGeneration: Type.Optional(
+      Type.Integer({ description: 'metadata.generation that status speaks of.' }),
     ),
-  ),
-  conditions: Type.Optional(conditionsSchema),
-});
+    phase: Type.Optional(rolloutPhaseSchema),
+    message: Type.Optional(Type.String({ description: 'One sentence: what it waits for.' })),
+    startTime: Type.Optional(timeSchema('When the rollout began.')),
+    completionTime: Type.Optional(timeSchema('When it was completed or superseded.')),
+    waves: Type.Optional(
+      Type.Array(waveStatusSchema, {
+        description: 'The waves in order.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['name'],
+      }),
+    ),
+    sites: Type.Optional(siteCountsSchema),
+    failures: Type.Optional(
+      Type.Array(
+        Type.Object({
+          site: Type.String({ description: 'Name of the Site.' }),
+          reason: Type.String({ description: 'Why, in CamelCase.' }),
+          message: Type.String({ description: 'What the site, or the hub about it, says.' }),
+        }),
+        { description: 'Sites that do not get well with this release; the first 20 of them.' },
+      ),
+    ),
+    conditions: Type.Optional(conditionsSchema),
+  },
+  { description: 'How far it is, and what it waits for.' },
+);
 export type RolloutStatus = Static<typeof rolloutStatusSchema>;
 
 /** Name: `<application>-<n>`, n counting the application's rollouts from 1. */

@@ -14,8 +14,10 @@ import type { DeliveryState } from '../kinds/delivery.ts';
  * Status bodies; `details.causes[0].reason` does not matter, `reason`/`message` do. A 401 whose message names the
  * clock is answered by measuring the offset and asking once more.
  *
- * One poll per site: a newer `SyncRequest` ends the older one (no state, `retryAfterSeconds` 0). A request with reports
- * is answered as soon as they are durable. The hub waits no longer than `maxWaitSeconds`.
+ * One poll per site: a newer `SyncRequest` ends the older one (no state; its `retryAfterSeconds` is for a stranger with
+ * the same key, the agent that sent the newer one ignores it). A request with reports is answered as soon as they are
+ * durable. The hub waits no longer than `maxWaitSeconds`. A body of more than 1 MiB is answered 413: reports are sent in
+ * batches, lowest `seq` first.
  */
 export const hubTimeHeader = 'selvedge-hub-time';
 
