@@ -1,0 +1,74 @@
+import { type Clock, isAlreadyExists, type Logger, namespaces, type ObjectClient } from '@selvedge/api';
+import type { ObjectStore } from '@selvedge/store';
+import type { UserInfo } from './access/user-info.ts';
+import { NamespaceGate } from './admission/namespace-gate.ts';
+import { defaultNamespace } from './admission/namespace-object.ts';
+import type { ApiRequest, ApiResponse } from './http/exchange.ts';
+import { RequestHandler } from './http/request-handler.ts';
+import { InProcessClient } from './registry/in-process-client.ts';
+import { NamespaceLifecycle } from './registry/namespace-lifecycle.ts';
+import type { Registry } from './registry/registry.ts';
+import { ResourceCatalog } from './registry/resource-catalog.ts';
+import type { ResourceDefinition, VirtualResourceDefinition } from './resource-definition.ts';
+
+export interface ApiServerOptions {
+  readonly definitions: readonly (ResourceDefinition | VirtualResourceDefinition)[];
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface ApiServer {
+  /** Answers one request; `user` is absent when the client did not say who it is. Never rejects. */
+  handle(req: ApiRequest, res: ApiResponse, user: UserInfo | undefined): Promise<void>;
+  /** The same API in process. */
+  client(user: UserInfo): ObjectClient;
+  /** Ends watches and background work; the store stays open. */
+  close(): Promise<void>;
+}
+
+const ownUser: UserInfo = { name: 'system:apiserver', groups: ['system:masters'] };
+
+/** Also makes the namespace `default`, and goes on deleting the contents of namespaces that were being deleted. */
+export async function createApiServer({
+  definitions,
+  store,
+  clock,
+  logger,
+}: ApiServerOptions): Promise<ApiServer> {
+  const closing = new AbortController();
+  const registry: Registry = {
+    catalog: new ResourceCatalog(definitions),
+    store,
+    namespaces: new NamespaceGate(store),
+    clock,
+    logger,
+    closing: closing.signal,
+  };
+  const handler = new RequestHandler(registry);
+  const namespaceResource = registry.catalog.find(namespaces);
+  if (namespaceResource) await makeDefaultNamespace(new InProcessClient(registry, ownUser));
+  const lifecycle = namespaceResource && new NamespaceLifecycle(registry, namespaceResource).run();
+  return {
+    handle: (req, res, user) => handler.handle(req, res, user),
+    client: (user) => new InProcessClient(registry, user),
+    close: async () => {
+      closing.abort();
+      await lifecycle;
+    },
+  };
+}
+
+async function makeDefaultNamespace(client: ObjectClient): Promise<void> {
+  if (await client.find(namespaces, { name: defaultNamespace })) return;
+  try {
+    await client.create(namespaces, {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: defaultNamespace },
+    });
+  } catch (error) {
+    // Another replica was faster.
+    if (!isAlreadyExists(error)) throw error;
+  }
+}

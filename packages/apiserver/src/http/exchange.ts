@@ -1,0 +1,20 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable, Writable } from 'node:stream';
+
+/** What is used of a request, over HTTP/1.1 (`IncomingMessage`) and HTTP/2 (`Http2ServerRequest`) alike. */
+export interface ApiRequest extends Readable {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly httpVersionMajor: number;
+}
+
+/** What is used of a response, `ServerResponse` and `Http2ServerResponse` alike. */
+export interface ApiResponse extends Writable {
+  statusCode: number;
+  readonly headersSent: boolean;
+  setHeader(name: string, value: number | string | readonly string[]): unknown;
+  writeHead(status: number): unknown;
+  /** HTTP/2 sends the head with `writeHead`. */
+  flushHeaders?(): void;
+}

@@ -1,0 +1,28 @@
+import type { Clock, Logger } from '@selvedge/api';
+import type { ObjectStore } from '@selvedge/store';
+import type { NamespaceGate } from '../admission/namespace-gate.ts';
+import type { ResourceCatalog } from './resource-catalog.ts';
+
+/** What every verb works on. */
+export interface Registry {
+  readonly catalog: ResourceCatalog;
+  readonly store: ObjectStore;
+  readonly namespaces: NamespaceGate;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Fires when the server closes: ends watches. */
+  readonly closing: AbortSignal;
+}
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+/** Options that all writes share. */
+export interface WriteOptions {
+  /** Everything is checked and answered as if, nothing is stored. */
+  readonly dryRun: boolean;
+  /** Owner of the fields that are written. */
+  readonly fieldManager: string;
+  readonly fieldValidation: FieldValidation;
+  /** Tells the client something that is no reason to refuse. */
+  readonly warn: (message: string) => void;
+}

@@ -1,0 +1,66 @@
+import { apiVersionOf, type KubeObject, type ResourceRef, resourceName } from '@selvedge/api';
+import type {
+  ResourceDefinition,
+  SubresourceAction,
+  VirtualResourceDefinition,
+  VirtualSource,
+} from '../resource-definition.ts';
+import { objectSchema } from '../schema/object-schema.ts';
+import type { StructuralSchema } from '../schema/structural-schema.ts';
+
+/** One served kind: its definition with what follows from it. */
+export interface Resource {
+  readonly definition: Omit<ResourceDefinition, 'decorate'>;
+  readonly ref: ResourceRef;
+  /** `plural` or `plural.group`. */
+  readonly name: string;
+  readonly apiVersion: string;
+  /** Of the whole object. */
+  readonly schema: StructuralSchema;
+  /** Present when the kind is virtual: read-only, rows from elsewhere. */
+  readonly source: VirtualSource | undefined;
+  readonly actions: Readonly<Record<string, SubresourceAction>>;
+  /** Fills in what is read from elsewhere. */
+  readonly decorate: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
+}
+
+/** All served kinds, by group, version and plural. */
+export class ResourceCatalog {
+  readonly all: readonly Resource[];
+  readonly #byPath: ReadonlyMap<string, Resource>;
+
+  constructor(definitions: readonly (ResourceDefinition | VirtualResourceDefinition)[]) {
+    this.all = definitions.map(toResource);
+    this.#byPath = new Map(this.all.map((r) => [pathOf(r.ref), r]));
+    if (this.#byPath.size !== this.all.length)
+      throw new Error('two definitions have the same group, version and plural');
+  }
+
+  find(ref: Pick<ResourceRef, 'group' | 'version' | 'plural'>): Resource | undefined {
+    return this.#byPath.get(pathOf(ref));
+  }
+
+  /** Groups in order of definition, the core group ('') first. */
+  groups(): Map<string, Resource[]> {
+    const groups = Map.groupBy(this.all, (r) => r.ref.group);
+    const core = groups.get('');
+    return core ? new Map([['', core], ...groups]) : groups;
+  }
+}
+
+const pathOf = (ref: Pick<ResourceRef, 'group' | 'version' | 'plural'>) =>
+  `${ref.group}/${ref.version}/${ref.plural}`;
+
+function toResource(definition: ResourceDefinition | VirtualResourceDefinition): Resource {
+  const decorate = 'decorate' in definition ? definition.decorate : undefined;
+  return {
+    definition,
+    ref: definition.ref,
+    name: resourceName(definition.ref),
+    apiVersion: apiVersionOf(definition.ref),
+    schema: objectSchema(definition),
+    source: 'source' in definition ? definition.source : undefined,
+    actions: ('actions' in definition ? definition.actions : undefined) ?? {},
+    decorate: decorate ?? (async (objects) => objects),
+  };
+}

@@ -1,0 +1,81 @@
+import {
+  alreadyExists,
+  conflict,
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  type KubeObject,
+  notFound,
+} from '@selvedge/api';
+import { maxObjectBytes, tooLarge } from '../admission/limits.ts';
+import { decode, encode, findRevision, keyOf } from './object-codec.ts';
+import type { Registry, WriteOptions } from './registry.ts';
+import type { Resource } from './resource-catalog.ts';
+
+const changedMeanwhile =
+  'the object has been modified; please apply your changes to the latest version and try again';
+
+type DryRun = Pick<WriteOptions, 'dryRun'>;
+
+/** Stores a new object. Throws `AlreadyExists`, also for a dry run. */
+export async function storeNew(
+  registry: Registry,
+  resource: Resource,
+  { object, dryRun }: { object: KubeObject } & DryRun,
+): Promise<KubeObject> {
+  const key = keyOf(resource, object.metadata.namespace, object.metadata.name);
+  const body = encodeWithin(object);
+  if (dryRun) {
+    if (await registry.store.find(key)) throw alreadyExists(resource.ref, key.name);
+    return object;
+  }
+  return decode(await inWordsOf(resource, key.name, () => registry.store.create(key, body)));
+}
+
+/** Replaces an object that has the resourceVersion given in it. Throws `Conflict`, `NotFound`. */
+export async function storeChanged(
+  registry: Registry,
+  resource: Resource,
+  { object, dryRun }: { object: KubeObject } & DryRun,
+): Promise<KubeObject> {
+  const { namespace, name } = object.metadata;
+  const body = encodeWithin(object);
+  if (dryRun) return object;
+  const write = () => registry.store.update(keyOf(resource, namespace, name), body, revisionOf(object));
+  return decode(await inWordsOf(resource, name, write));
+}
+
+/** Removes an object that has the resourceVersion given in it. Throws `Conflict`, `NotFound`. */
+export async function storeRemoved(
+  registry: Registry,
+  resource: Resource,
+  { object, dryRun }: { object: KubeObject } & DryRun,
+): Promise<KubeObject> {
+  const { namespace, name } = object.metadata;
+  if (dryRun) return object;
+  const remove = () => registry.store.delete(keyOf(resource, namespace, name), revisionOf(object));
+  const removed = await inWordsOf(resource, name, remove);
+  return { ...object, metadata: { ...object.metadata, resourceVersion: String(removed.revision) } };
+}
+
+function revisionOf({ metadata }: KubeObject): number {
+  return findRevision(metadata.resourceVersion ?? '') ?? -1;
+}
+
+function encodeWithin(object: KubeObject): string {
+  const body = encode(object);
+  if (Buffer.byteLength(body) > maxObjectBytes) throw tooLarge('the object');
+  return body;
+}
+
+/** The store knows keys; the message names the resource as the user knows it. */
+async function inWordsOf<T>(resource: Resource, name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (isAlreadyExists(cause)) throw alreadyExists(resource.ref, name);
+    if (isConflict(cause)) throw conflict(resource.ref, name, changedMeanwhile);
+    if (isNotFound(cause)) throw notFound(resource.ref, name);
+    throw cause;
+  }
+}

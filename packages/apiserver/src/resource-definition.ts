@@ -1,0 +1,69 @@
+import type { FieldError, KubeObject, ResourceRef } from '@selvedge/api';
+
+/** JSON Schema with the `x-kubernetes-*` extensions of structural schemas (KEP-1001 and CRD docs). */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A column of `kubectl get`. `meta.k8s.io/v1 TableColumnDefinition`. */
+export interface PrinterColumn {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'boolean' | 'date' | 'number';
+  readonly description: string;
+  /** 0: always; 1: with `-o wide`. */
+  readonly priority?: 0 | 1;
+  /** Dates as RFC 3339 (the server prints the age). `undefined` prints as `<none>`. */
+  readonly value: (object: KubeObject, now: Date) => string | number | boolean | undefined;
+}
+
+/** Everything the server needs to know of one kind. Declared once; the server itself knows no kind. */
+export interface ResourceDefinition {
+  readonly ref: ResourceRef;
+  readonly singular: string;
+  readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
+  /** Schema of the whole object below apiVersion, kind and metadata: properties `spec`, `status`, `data`, … */
+  readonly schema: JsonSchema;
+  readonly description: string;
+  readonly columns: readonly PrinterColumn[];
+  /** `status` is written through its subresource only. */
+  readonly statusSubresource: boolean;
+  /** Bodies are encrypted at rest. */
+  readonly sensitive?: boolean;
+  /** Strategic merge patch (built-in kinds); ours answer 415 as custom resources do. */
+  readonly strategicMergePatch?: boolean;
+  /** Field selectors beside metadata.name and metadata.namespace: path → value. */
+  readonly selectableFields?: Readonly<Record<string, (object: KubeObject) => string>>;
+  /** Changes an accepted object before validation (merge stringData, fill computed fields). Pure. */
+  readonly prepare?: (object: KubeObject, previous: KubeObject | undefined) => KubeObject;
+  /** Beyond the schema. Pure; `previous` on update. */
+  readonly validate?: (object: KubeObject, previous: KubeObject | undefined) => readonly FieldError[];
+  /** Checks that need other objects; throws StatusError to refuse. */
+  readonly admit?: (object: KubeObject, previous: KubeObject | undefined) => Promise<void>;
+  /** Fills in what is read from elsewhere (status counters, last seen); never stored. */
+  readonly decorate?: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
+  /** Named subresources with POST, as `serviceaccounts/token`. The body is what was sent. */
+  readonly actions?: Readonly<Record<string, SubresourceAction>>;
+}
+
+export interface SubresourceAction {
+  /** Kind of body and answer, for discovery: `{group, version, kind}`. */
+  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+  readonly invoke: (object: KubeObject, body: unknown) => Promise<KubeObject>;
+}
+
+/** A read-only kind that is not stored as objects: its rows come from elsewhere. */
+export interface VirtualResourceDefinition
+  extends Omit<ResourceDefinition, 'prepare' | 'validate' | 'admit' | 'decorate' | 'actions' | 'sensitive'> {
+  readonly source: VirtualSource;
+}
+
+export interface VirtualSource {
+  /** All objects of a namespace (or all), with `metadata.resourceVersion` set, and the revision of the snapshot. */
+  list(namespace: string | undefined): Promise<{ objects: KubeObject[]; revision: number }>;
+  find(namespace: string, name: string): Promise<KubeObject | undefined>;
+  /** Changes after `fromRevision`, intermediate states may be skipped, deletions never. */
+  watch(query: {
+    namespace: string | undefined;
+    fromRevision: number;
+    signal: AbortSignal;
+  }): AsyncIterable<{ type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: KubeObject }>;
+}
