@@ -43,7 +43,7 @@ export interface PodmanTestbed {
    * interface is gone. The API is served again on the same socket.
    */
   reboot(): Promise<void>;
-  /** Ends the API service only, as when it crashed; `startService` brings it back. */
+  /** Ends the API service only; `startService` brings it back. */
   stopService(): Promise<void>;
   startService(): Promise<void>;
   /** Removes containers, pods, networks and mounts of the testbed, then its folder unless `keepStorage`. */
@@ -123,8 +123,11 @@ class Testbed implements PodmanTestbed {
     this.#service = undefined;
     if (!service || service.exitCode !== null || service.signalCode !== null) return;
     const gone = new Promise((resolve) => service.once('exit', resolve));
-    service.kill('SIGKILL');
+    // Rootless Podman runs as two processes; a signal that it can hand on ends both.
+    service.kill('SIGTERM');
+    const timer = setTimeout(() => service.kill('SIGKILL'), 10_000);
     await gone;
+    clearTimeout(timer);
   }
 
   podman(...args: string[]): Promise<string> {
@@ -158,6 +161,7 @@ class Testbed implements PodmanTestbed {
   async reboot(): Promise<void> {
     // Stopping takes down networks in an orderly way; the database of before the stop goes back afterwards, so Podman finds
     // what it finds after a power cut: containers that its records call running.
+    const networks = await this.#networks();
     const databases = await this.#databases();
     for (const file of databases) await copyFile(file, `${file}.before`);
     await this.#stopContainers();
@@ -172,12 +176,13 @@ class Testbed implements PodmanTestbed {
       await this.#removeFolder(join(this.directory, folder));
       await this.#makeFolder(join(this.directory, folder));
     }
-    await this.#removeFolder(this.#volatileDir);
+    await this.#clearVolatileFolders(networks);
     await this.#makeFolder(this.#volatileDir);
     await this.startService();
   }
 
   async close(options: { keepStorage?: boolean } = {}): Promise<void> {
+    const networks = await this.#networks();
     await this.#stopContainers().catch(() => undefined);
     await this.podman('pod', 'rm', '--all', '--force', '--time', '0').catch(() => undefined);
     await this.podman('rm', '--all', '--force', '--time', '0').catch(() => undefined);
@@ -188,7 +193,7 @@ class Testbed implements PodmanTestbed {
     }
     await this.#endUserNamespace();
     await unmountBelow(this.directory);
-    await this.#removeFolder(this.#volatileDir);
+    await this.#clearVolatileFolders(networks);
     if (options.keepStorage) return;
     await this.#removeFolder(this.directory);
   }
@@ -196,6 +201,23 @@ class Testbed implements PodmanTestbed {
   async #stopContainers(): Promise<void> {
     await this.podman('pod', 'stop', '--all', '--time', '0').catch(() => undefined);
     await this.podman('stop', '--all', '--time', '0').catch(() => undefined);
+  }
+
+  async #networks(): Promise<string[]> {
+    const list = await this.podman('network', 'ls', '--format', '{{.Name}}').catch(() => '');
+    return list.split('\n').filter((name) => name.startsWith('selvedge-'));
+  }
+
+  /** Agents keep Secrets on a tmpfs in a folder that is called as their site's network. */
+  async #clearVolatileFolders(networks: readonly string[]): Promise<void> {
+    const uid = this.#user?.uid ?? process.getuid?.() ?? 0;
+    const folders = networks.flatMap((name) => [
+      join('/run', name),
+      join('/dev/shm', name),
+      join('/dev/shm', `${name}-${uid}`),
+      join('/run/user', String(uid), `${name}-${uid}`),
+    ]);
+    for (const folder of [this.#volatileDir, ...folders]) await this.#removeFolder(folder);
   }
 
   /** Rootless Podman keeps a process that holds its user namespace. */

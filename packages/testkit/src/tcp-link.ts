@@ -12,6 +12,7 @@ export interface TcpLink {
   /** What was held back goes on its way, as TCP would send it again. */
   restore(): void;
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Listens on a free port of 127.0.0.1 and passes everything to `target`. */
@@ -30,6 +31,11 @@ export async function startTcpLink(options: {
     server.once('error', reject);
     server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });
+  const close = async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const pair of pairs) pair.destroy();
+    await closed;
+  };
   return {
     port: (server.address() as AddressInfo).port,
     get connections() {
@@ -43,11 +49,8 @@ export async function startTcpLink(options: {
       isCut = false;
       for (const pair of pairs) pair.flow();
     },
-    async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const pair of pairs) pair.destroy();
-      await closed;
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -1,0 +1,43 @@
+import type {
+  Application,
+  Clock,
+  EnrollmentToken,
+  Logger,
+  ObjectClient,
+  Release,
+  Rollout,
+  Site,
+} from '@selvedge/api';
+import type { Informer } from '@selvedge/kube';
+import type { FleetStore } from '@selvedge/store';
+import type { KeyedMutex } from '../concurrency/keyed-mutex.ts';
+import type { EventRecorder } from './event/event-recorder.ts';
+
+export interface ControllerOptions {
+  readonly client: ObjectClient;
+  readonly fleet: FleetStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A site is in touch when its last contact is not longer ago: one long-poll and a little. */
+  readonly connectedWithinSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+/** What all controllers of one hub share. */
+export interface ControllerContext extends ControllerOptions {
+  readonly informers: {
+    readonly applications: Informer<Application>;
+    readonly releases: Informer<Release>;
+    readonly rollouts: Informer<Rollout>;
+    readonly sites: Informer<Site>;
+    readonly tokens: Informer<EnrollmentToken>;
+  };
+  readonly recorder: EventRecorder;
+  /**
+   * By `namespace/name` of an Application: who assigns its release and who removes it take turns, so that nothing is
+   * assigned any more once the removal is written.
+   */
+  readonly applicationLock: KeyedMutex;
+  /** By digest: who makes a Release and who deletes content take turns. */
+  readonly contentLock: KeyedMutex;
+}

@@ -1,0 +1,59 @@
+import {
+  type Application,
+  applications,
+  type EnrollmentToken,
+  enrollmentTokens,
+  type KubeObject,
+  type Release,
+  type ResourceRef,
+  type Rollout,
+  releases,
+  rollouts,
+  type Site,
+  sites,
+} from '@selvedge/api';
+import { createInformer } from '@selvedge/kube';
+import { KeyedMutex } from '../concurrency/keyed-mutex.ts';
+import { runApplicationController } from './application/application-controller.ts';
+import type { ControllerContext, ControllerOptions } from './controller-context.ts';
+import { runEnrollmentTokenController } from './enrollment-token/enrollment-token-controller.ts';
+import { expireEvents } from './event/event-expiry.ts';
+import { EventRecorder } from './event/event-recorder.ts';
+import { runRolloutController } from './rollout/rollout-controller.ts';
+import { runSiteController } from './site/site-controller.ts';
+
+export type { ControllerOptions } from './controller-context.ts';
+
+/**
+ * Starts everything that turns what people wrote into what sites are to do. `stopped` resolves when the signal has fired
+ * and the last write has ended; the store must stay open until then.
+ */
+export function startControllers(options: ControllerOptions): { stopped: Promise<void> } {
+  const { client, clock, logger, signal } = options;
+  const informerOf = <T extends KubeObject>(resource: ResourceRef) =>
+    createInformer<T>({ client, resource, clock, logger });
+  const informers = {
+    applications: informerOf<Application>(applications),
+    releases: informerOf<Release>(releases),
+    rollouts: informerOf<Rollout>(rollouts),
+    sites: informerOf<Site>(sites),
+    tokens: informerOf<EnrollmentToken>(enrollmentTokens),
+  };
+  const recorder = new EventRecorder({ client, clock, logger });
+  const ctx: ControllerContext = {
+    ...options,
+    informers,
+    recorder,
+    applicationLock: new KeyedMutex(),
+    contentLock: new KeyedMutex(),
+  };
+  const running = [
+    runApplicationController(ctx),
+    runRolloutController(ctx),
+    runSiteController(ctx),
+    runEnrollmentTokenController(ctx),
+    expireEvents(ctx),
+    ...Object.values(informers).map((informer) => informer.run(signal)),
+  ];
+  return { stopped: Promise.all(running).then(() => recorder.flush()) };
+}

@@ -1,0 +1,26 @@
+import type { Application, KubeObject, Rollout } from '@selvedge/api';
+import { keyOfName } from '@selvedge/kube';
+import { isOwnedBy } from '../application/build-release.ts';
+
+/** `namespace/name` of the Application that a Release or Rollout belongs to. */
+export function keyOfApplication(object: KubeObject & { spec: { application: string } }): string[] {
+  const { namespace = '' } = object.metadata;
+  return [keyOfName({ namespace, name: object.spec.application })];
+}
+
+/** n of `<application>-<n>`. */
+export function rolloutNumber({ metadata }: Rollout): number {
+  return Number(metadata.name.slice(metadata.name.lastIndexOf('-') + 1)) || 0;
+}
+
+/** The rollouts of this very application, newest first. */
+export function latestFirst(rollouts: readonly Rollout[], application: Application): Rollout[] {
+  return rollouts
+    .filter((r) => r.spec.application === application.metadata.name && isOwnedBy(r, application))
+    .sort((a, b) => rolloutNumber(b) - rolloutNumber(a));
+}
+
+/** Nothing will change it any more. */
+export function isFinished({ status }: Rollout): boolean {
+  return status?.phase === 'Superseded' || status?.phase === 'Completed';
+}

@@ -1,0 +1,149 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Condition, type Site, type SiteConnectivity, sites } from '@selvedge/api';
+import { keysFromInformer, nameOfKey, type ReconcileResult, runController } from '@selvedge/kube';
+import type { Heartbeat } from '@selvedge/store';
+import { connectivityOf, expectedSilenceSeconds } from '../../resources/connectivity.ts';
+import { ShortLived } from '../../resources/short-lived.ts';
+import type { ControllerContext } from '../controller-context.ts';
+import type { EventFacts } from '../event/event-recorder.ts';
+import { periodic } from '../key-sources.ts';
+import { siteConditions } from './site-conditions.ts';
+
+/** How often silence is looked for. Only in memory: nothing is written while nothing changes. */
+const lookMilliseconds = 2_000;
+
+/** Keeps a Site's variables, conditions and key in step with its object and with what is heard of its agent. */
+export function runSiteController(ctx: ControllerContext): Promise<void> {
+  const controller = new SiteController(ctx);
+  const { informers, clock, logger, signal } = ctx;
+  return runController({
+    name: 'site',
+    sources: [
+      keysFromInformer(informers.sites),
+      periodic({ clock, milliseconds: lookMilliseconds, signal, findKeys: () => controller.findChanged() }),
+    ],
+    concurrency: 8,
+    reconcile: (key) => controller.reconcile(nameOfKey(key).name),
+    clock,
+    logger,
+    signal,
+  });
+}
+
+class SiteController {
+  readonly #ctx: ControllerContext;
+  /** Before this the hub has not listened long enough to call anybody silent. */
+  readonly #listensSince: number;
+  #hasLookedForForgotten = false;
+  /** Read once for all the sites that are looked at in the same moment. */
+  readonly #heartbeats: ShortLived<Map<string, Heartbeat>>;
+
+  constructor(ctx: ControllerContext) {
+    this.#ctx = ctx;
+    const { clock, fleet } = ctx;
+    this.#heartbeats = new ShortLived({
+      clock,
+      milliseconds: lookMilliseconds / 2,
+      load: () => fleet.heartbeats(),
+    });
+    this.#listensSince = ctx.clock.now().getTime();
+  }
+
+  /** Sites whose connectivity is no longer what their condition says; at first also those that are gone. */
+  async findChanged(): Promise<string[]> {
+    const { informers, fleet, logger } = this.#ctx;
+    if (!informers.sites.isSynced) return [];
+    try {
+      const heartbeats = await this.#heartbeats.get();
+      const changed = informers.sites
+        .list()
+        .filter((site) => {
+          const said = site.status?.conditions?.find((c) => c.type === 'Connected')?.reason;
+          return said !== this.#connectivity(site, heartbeats.get(site.metadata.name)?.lastSeenAt);
+        })
+        .map((site) => site.metadata.name);
+      if (this.#hasLookedForForgotten) return changed;
+      // A Site that was deleted while the hub was down told nobody.
+      const known = [...heartbeats.keys(), ...(await fleet.siteEpochs()).keys()];
+      this.#hasLookedForForgotten = true;
+      return [...changed, ...known.filter((name) => informers.sites.find({ name }) === undefined)];
+    } catch (error) {
+      if (!this.#ctx.signal.aborted) logger.warn('heartbeats not read', { controller: 'site', error });
+      return [];
+    }
+  }
+
+  async reconcile(name: string): Promise<ReconcileResult> {
+    const { client, fleet } = this.#ctx;
+    const site = await client.find<Site>(sites, { name });
+    if (!site) {
+      await fleet.forgetSite(name);
+      return 'done';
+    }
+    await this.#checkKey(site);
+    await fleet.setSiteVariables(name, site.spec?.variables ?? {});
+    await this.#writeConditions(site);
+    return 'done';
+  }
+
+  async #checkKey({ metadata, spec }: Site): Promise<void> {
+    const { fleet, logger } = this.#ctx;
+    const { name, uid } = metadata;
+    const key = await fleet.findSiteKey(name);
+    if (!key) return;
+    if (key.siteUid !== uid) {
+      // The Site was deleted and made again: what was known of the one before is none of this one's business.
+      logger.info('site made again, its former agent is forgotten', { site: name });
+      await fleet.forgetSite(name);
+    } else if ((spec?.revokedKeys ?? []).includes(key.fingerprint)) {
+      logger.info('site key revoked', { site: name, fingerprint: key.fingerprint });
+      await fleet.removeSiteKey(name, key.fingerprint);
+    }
+  }
+
+  async #writeConditions(site: Site): Promise<void> {
+    const { client, clock, recorder } = this.#ctx;
+    const lastSeenTime = (await this.#heartbeats.get()).get(site.metadata.name)?.lastSeenAt;
+    const facts = { connectivity: this.#connectivity(site, lastSeenTime), lastSeenTime };
+    const before = site.status?.conditions ?? [];
+    const conditions = siteConditions(site, facts, clock.now().toISOString());
+    if (isDeepStrictEqual(before, conditions)) return;
+    await client.updateStatus(sites, { ...site, status: { ...site.status, conditions } });
+    const event = connectivityEvent(before, conditions);
+    if (event) recorder.record(site, event);
+  }
+
+  #connectivity(site: Site, lastSeenTime: string | undefined): SiteConnectivity {
+    const { connectedWithinSeconds, clock } = this.#ctx;
+    const now = clock.now();
+    const connectivity = connectivityOf({
+      lastSeenTime,
+      connectedWithinSeconds,
+      expectedSilenceSeconds: expectedSilenceSeconds(site.spec),
+      now,
+    });
+    const isConnected = site.status?.conditions?.some((c) => c.type === 'Connected' && c.status === 'True');
+    const hasListened = now.getTime() - this.#listensSince > connectedWithinSeconds * 1000;
+    return isConnected && !hasListened ? 'Connected' : connectivity;
+  }
+}
+
+/** What a change of the Connected condition is to people; the first look at a new Site is none. */
+function connectivityEvent(
+  before: readonly Condition[],
+  after: readonly Condition[],
+): EventFacts | undefined {
+  const was = before.find((c) => c.type === 'Connected');
+  const is = after.find((c) => c.type === 'Connected');
+  if (is === undefined || was?.reason === is.reason) return undefined;
+  switch (is.reason as SiteConnectivity) {
+    case 'Connected':
+      return { type: 'Normal', reason: 'SiteConnected', message: is.message };
+    case 'Away':
+      return { type: 'Normal', reason: 'SiteAway', message: is.message };
+    case 'Overdue':
+      return { type: 'Warning', reason: 'SiteOverdue', message: is.message };
+    case 'NeverConnected':
+      return undefined;
+  }
+}

@@ -1,0 +1,190 @@
+import {
+  canonicalJson,
+  type Clock,
+  type HubIdentity as HubIdentityAnswer,
+  type Logger,
+  type ObjectClient,
+  StatusError,
+} from '@selvedge/api';
+import type { FleetStore } from '@selvedge/store';
+import type { HubIdentity } from '../identity/hub-identity.ts';
+import { AdmissionControl, type Place } from './admission-control.ts';
+import { AgentAuthentication } from './agent-authentication.ts';
+import { ContentEndpoint, contentPrefix } from './content-endpoint.ts';
+import { EnrollEndpoint } from './enroll-endpoint.ts';
+import { Enrollment } from './enrollment.ts';
+import { EnrollmentLedger } from './enrollment-ledger.ts';
+import { HttpExchange, type HttpRequest, type HttpResponse } from './http-exchange.ts';
+import { ReplayGuard } from './replay-guard.ts';
+import { SignedStates } from './signed-states.ts';
+import { SiteDirectory } from './site-directory.ts';
+import { SitePolls } from './site-polls.ts';
+import { SiteStatusWriter } from './site-status.ts';
+import { SyncEndpoint } from './sync-endpoint.ts';
+
+export interface GatewayOptions {
+  readonly client: ObjectClient;
+  readonly fleet: FleetStore;
+  readonly identity: Pick<HubIdentity, 'hubId' | 'fleetKey' | 'caCertificate' | 'isEnrollmentSecret'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  /** Longest wait of a long-poll. */
+  readonly syncWaitSeconds: number;
+  /** Requests worked on at once; parked long-polls do not count. */
+  readonly maxInWork: number;
+}
+
+/** The only door that sites use. */
+export interface Gateway {
+  /** Whether this path is the gateway's. */
+  owns(path: string): boolean;
+  /** Answers a request; never throws. */
+  handle(request: HttpRequest, response: HttpResponse): Promise<void>;
+  /** Long-polls that are open now. */
+  readonly openPolls: number;
+  /** Answers what is open, refuses what comes, and resolves when nothing is in work. */
+  drain(): Promise<void>;
+  /** After `drain`: lets go of everything. */
+  close(): Promise<void>;
+}
+
+const prefixes = ['/sync/', '/gateway/', '/content/'];
+
+/** Resolves when the gateway can answer. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const gateway = new HttpGateway(options);
+  await gateway.start();
+  return gateway;
+}
+
+class HttpGateway implements Gateway {
+  readonly #o: GatewayOptions;
+  readonly #log: Logger;
+  readonly #admission: AdmissionControl;
+  readonly #sites: SiteDirectory;
+  readonly #states: SignedStates;
+  readonly #polls: SitePolls;
+  readonly #sync: SyncEndpoint;
+  readonly #enroll: EnrollEndpoint;
+  readonly #content: ContentEndpoint;
+  readonly #unsubscribe: () => void;
+  #identity: Promise<HubIdentityAnswer> | undefined;
+
+  constructor(options: GatewayOptions) {
+    const { client, fleet, identity, clock, random } = options;
+    const logger = options.logger.child({ component: 'gateway' });
+    this.#o = options;
+    this.#log = logger;
+    this.#admission = new AdmissionControl(options);
+    this.#sites = new SiteDirectory({ client, clock, logger });
+    this.#states = new SignedStates(fleet, identity);
+    this.#polls = new SitePolls(clock);
+    const authentication = new AgentAuthentication({
+      fleet,
+      sites: this.#sites,
+      hubId: identity.hubId,
+      clock,
+    });
+    this.#sync = new SyncEndpoint({
+      fleet,
+      authentication,
+      admission: this.#admission,
+      states: this.#states,
+      polls: this.#polls,
+      status: new SiteStatusWriter({ client, clock, logger }),
+      clock,
+      logger,
+      random,
+      waitSeconds: options.syncWaitSeconds,
+    });
+    const ledger = new EnrollmentLedger({ client, clock, random });
+    const enrollment = new Enrollment({ client, fleet, identity, ledger, clock, logger, random });
+    const replays = new ReplayGuard(clock);
+    const { hubId } = identity;
+    this.#enroll = new EnrollEndpoint({ enrollment, replays, hubId, clock });
+    this.#content = new ContentEndpoint({ fleet, authentication });
+    this.#unsubscribe = fleet.onChange((change) => {
+      if (change.kind === 'site') this.#polls.wake(change.site);
+    });
+  }
+
+  get openPolls(): number {
+    return this.#polls.size;
+  }
+
+  async start(): Promise<void> {
+    await this.#sites.start((site) => {
+      if (this.#sites.find(site) === undefined) {
+        this.#states.forget(site);
+        this.#sync.forget(site);
+      }
+      this.#polls.wake(site);
+    });
+  }
+
+  owns(path: string): boolean {
+    return prefixes.some((prefix) => path.startsWith(prefix));
+  }
+
+  async handle(request: HttpRequest, response: HttpResponse): Promise<void> {
+    const exchange = new HttpExchange(request, response, { clock: this.#o.clock, logger: this.#log });
+    try {
+      const place = this.#admission.enter(this.#polls.size);
+      try {
+        await this.#route(exchange, place);
+      } finally {
+        place.leave();
+      }
+    } catch (error) {
+      exchange.refuse(error);
+    }
+  }
+
+  async drain(): Promise<void> {
+    // First, so that the answers already say that the connection ends.
+    const idle = this.#admission.close();
+    this.#polls.close();
+    await idle;
+  }
+
+  async close(): Promise<void> {
+    this.#unsubscribe();
+    this.#states.close();
+    await this.#sites.close();
+  }
+
+  async #route(exchange: HttpExchange, place: Place): Promise<void> {
+    const { path } = exchange;
+    if (path === '/sync/v1') {
+      checkMethod(exchange, ['POST']);
+      await this.#sync.handle(exchange, place);
+    } else if (path === '/gateway/v1/enroll') {
+      checkMethod(exchange, ['POST']);
+      await this.#enroll.handle(exchange, place);
+    } else if (path === '/gateway/v1/identity') {
+      checkMethod(exchange, ['GET', 'HEAD']);
+      this.#identity ??= this.#signIdentity();
+      exchange.answer({ code: 200, body: await this.#identity });
+    } else if (path.startsWith(contentPrefix)) {
+      checkMethod(exchange, ['GET', 'HEAD']);
+      await this.#content.handle(exchange);
+    } else {
+      throw new StatusError('NotFound', `the gateway has no ${path.slice(0, 200)}`);
+    }
+  }
+
+  async #signIdentity(): Promise<HubIdentityAnswer> {
+    const { hubId, fleetKey, caCertificate } = this.#o.identity;
+    const identity = { hubId, fleetKey: fleetKey.publicKey, caCertificate };
+    return { ...identity, signature: await fleetKey.sign(canonicalJson(identity)) };
+  }
+}
+
+function checkMethod(exchange: HttpExchange, allowed: readonly string[]): void {
+  if (allowed.includes(exchange.method)) return;
+  throw new StatusError(
+    'MethodNotAllowed',
+    `${exchange.path} takes ${allowed.join(' or ')}, not ${exchange.method}`,
+  );
+}

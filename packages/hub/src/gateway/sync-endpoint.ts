@@ -1,0 +1,200 @@
+import type { Clock, Logger, SyncRequest, SyncResponse } from '@selvedge/api';
+import type { FleetStore } from '@selvedge/store';
+import { Limiter } from '../concurrency/limiter.ts';
+import type { AdmissionControl, Place } from './admission-control.ts';
+import type { AgentAuthentication, AuthenticatedAgent } from './agent-authentication.ts';
+import { checkBodyHash } from './agent-jwt.ts';
+import { changesSince, chooseOffer, type Offer } from './desired-state.ts';
+import { type HttpExchange, parseJsonBody } from './http-exchange.ts';
+import type { SignedStates, SiteSummary } from './signed-states.ts';
+import type { PollOutcome, SitePoll, SitePolls } from './site-polls.ts';
+import type { SiteStatusWriter } from './site-status.ts';
+import { parseSyncRequest, syncBodyLimitBytes } from './sync-request.ts';
+
+export interface SyncEndpointOptions {
+  readonly fleet: FleetStore;
+  readonly authentication: AgentAuthentication;
+  readonly admission: AdmissionControl;
+  readonly states: SignedStates;
+  readonly polls: SitePolls;
+  readonly status: SiteStatusWriter;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  /** Longest wait of a poll. */
+  readonly waitSeconds: number;
+}
+
+/** Beyond this the same state, sent again and again, comes no slower. */
+const maxResendDelaySeconds = 60;
+/** Polls that are answered at once after a change; each holds the whole state of its site meanwhile. */
+const wokenAtOnce = 32;
+/** The answer that asked may have been lost. */
+const askAgainMilliseconds = 600_000;
+
+/** `POST /sync/v1`: takes reports in, gives desired state out, and waits in between. */
+export class SyncEndpoint {
+  readonly #o: SyncEndpointOptions;
+  readonly #log: Logger;
+  readonly #woken = new Limiter(wokenAtOnce);
+  /** Per site: for which pair of digests all reports were asked, so a difference that stays is seldom asked for. */
+  readonly #askedReports = new Map<string, { pair: string; time: number }>();
+  /** Per site: what was sent last and how often. */
+  readonly #sent = new Map<string, { what: string; times: number }>();
+
+  constructor(options: SyncEndpointOptions) {
+    this.#o = options;
+    this.#log = options.logger;
+  }
+
+  async handle(exchange: HttpExchange, place: Place): Promise<void> {
+    const agent = await this.#o.authentication.authenticate(exchange.header('authorization'));
+    const body = await place.outside(() => exchange.readBody(syncBodyLimitBytes));
+    checkBodyHash(agent.claims, body);
+    const request = parseSyncRequest(parseJsonBody(body));
+    const poll = this.#o.polls.open(agent.site.metadata.name, exchange.gone);
+    try {
+      const response = await this.#converse({ agent, request, poll, place });
+      exchange.answer({ code: 200, body: response, isLast: this.#o.admission.isClosing });
+    } finally {
+      poll.close();
+    }
+  }
+
+  /** After the site is gone. */
+  forget(site: string): void {
+    this.#askedReports.delete(site);
+    this.#sent.delete(site);
+  }
+
+  async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
+    const { site: name, siteUid } = agent.key;
+    const deadline = this.#o.clock.now().getTime() + this.#waitMilliseconds(request);
+    this.#touch(name, request);
+    if (request.reports.length > 0) await this.#saveReports(name, request);
+    const summary = await this.#o.states.summary(name, siteUid);
+    await this.#o.status.observe(agent.site, { request, key: agent.key, hubEpoch: summary.epoch });
+    let response = await this.#respondIfDue({ agent, request, summary, outcome: 'changed' });
+    if (response === undefined) place.giveBack();
+    while (response === undefined) {
+      const outcome = await poll.wait(Math.max(0, deadline - this.#o.clock.now().getTime()));
+      // A change may wake the whole fleet; new requests have to get through all the same.
+      response = await this.#woken.run(() => this.#lookAgain(agent, request, outcome));
+    }
+    return response;
+  }
+
+  async #lookAgain(
+    agent: AuthenticatedAgent,
+    request: SyncRequest,
+    outcome: PollOutcome,
+  ): Promise<SyncResponse | undefined> {
+    const confirmed = outcome === 'changed' ? await this.#o.authentication.confirm(agent) : agent;
+    const summary = await this.#o.states.summary(agent.key.site, agent.key.siteUid);
+    return this.#respondIfDue({ agent: confirmed, request, summary, outcome });
+  }
+
+  /** `undefined` while there is nothing to say but the wait is not over. */
+  async #respondIfDue(look: Look): Promise<SyncResponse | undefined> {
+    const { agent, request, summary, outcome } = look;
+    const offer = chooseOffer(request, summary);
+    const asksReports = request.reports.length === 0 && this.#misses(agent.key.site, request, summary);
+    // Who sent reports waits for their acknowledgement, not for news.
+    const isDue = outcome !== 'changed' || request.reports.length > 0 || isUrgent(offer) || asksReports;
+    return isDue ? this.#respond({ ...look, offer, asksReports }) : undefined;
+  }
+
+  async #respond(answer: Look & { offer: Offer; asksReports: boolean }): Promise<SyncResponse> {
+    const { agent, request, summary, offer, outcome } = answer;
+    const name = agent.key.site;
+    const hasState = offer === 'Full' || offer === 'Difference' || offer === 'Refused';
+    const isEnded = outcome === 'superseded' || outcome === 'closing' || outcome === 'gone';
+    const state = hasState && !isEnded ? await this.#stateFor(agent, request, offer) : undefined;
+    if (answer.asksReports) {
+      this.#askedReports.set(name, { pair: pairOf(request, summary), time: this.#o.clock.now().getTime() });
+    }
+    return {
+      hubTime: this.#o.clock.now().toISOString(),
+      ...(state ? { state } : {}),
+      ackSeq: Math.max(summary.reportSeq, ...request.reports.map((r) => r.seq)),
+      ...(answer.asksReports ? { sendAllReports: true } : {}),
+      retryAfterSeconds: this.#retryAfterSeconds(name, outcome, state),
+    };
+  }
+
+  async #stateFor(
+    agent: AuthenticatedAgent,
+    request: SyncRequest,
+    offer: Offer,
+  ): Promise<NonNullable<SyncResponse['state']>> {
+    const { state, signed } = await this.#o.states.signedState(agent.key.site, agent.siteUid);
+    const full = offer !== 'Difference';
+    const { items, tombstones } = full ? state : changesSince(state, request.epoch);
+    return { signed, full, variables: state.variables, items, tombstones };
+  }
+
+  #retryAfterSeconds(site: string, outcome: PollOutcome, state: SyncResponse['state']): number {
+    if (outcome === 'closing') return this.#o.admission.retryAfterSeconds(this.#o.polls.size);
+    // Two machines with one key would otherwise end each other's polls without a pause.
+    if (outcome === 'superseded') return 5 + Math.round(this.#o.random() * 50) / 10;
+    if (state === undefined) {
+      this.#sent.delete(site);
+      return 0;
+    }
+    const what = `${state.signed} ${state.full}`;
+    const last = this.#sent.get(site);
+    const times = last?.what === what ? last.times + 1 : 0;
+    this.#sent.set(site, { what, times });
+    return times === 0 ? 0 : Math.min(maxResendDelaySeconds, 2 ** (times - 1));
+  }
+
+  async #saveReports(site: string, request: SyncRequest): Promise<void> {
+    const rows = await this.#o.fleet.saveReports(site, request.reports, this.#o.clock.now().toISOString());
+    this.#log.debug('reports saved', { site, reports: request.reports.length, rows: rows.length });
+  }
+
+  #misses(site: string, request: SyncRequest, summary: SiteSummary): boolean {
+    if (request.reportsDigest === summary.reportsDigest) return false;
+    const asked = this.#askedReports.get(site);
+    if (asked?.pair !== pairOf(request, summary)) return true;
+    return this.#o.clock.now().getTime() - asked.time > askAgainMilliseconds;
+  }
+
+  #touch(site: string, request: SyncRequest): void {
+    this.#o.fleet.touch({
+      site,
+      lastSeenAt: this.#o.clock.now().toISOString(),
+      agentEpoch: request.epoch,
+      agentStateDigest: request.stateDigest,
+    });
+  }
+
+  /** A little less than the whole wait at random, so that a fleet that came at once spreads out. */
+  #waitMilliseconds(request: SyncRequest): number {
+    const seconds = Math.min(this.#o.waitSeconds, request.maxWaitSeconds ?? Number.POSITIVE_INFINITY);
+    return seconds * 1000 * (0.9 + 0.1 * this.#o.random());
+  }
+}
+
+interface Conversation {
+  readonly agent: AuthenticatedAgent;
+  readonly request: SyncRequest;
+  readonly poll: SitePoll;
+  readonly place: Place;
+}
+
+interface Look {
+  readonly agent: AuthenticatedAgent;
+  readonly request: SyncRequest;
+  readonly summary: SiteSummary;
+  /** `changed` also for the first look. */
+  readonly outcome: PollOutcome;
+}
+
+function isUrgent(offer: Offer): boolean {
+  return offer === 'Full' || offer === 'Difference';
+}
+
+function pairOf(request: SyncRequest, summary: SiteSummary): string {
+  return `${request.reportsDigest} ${summary.reportsDigest}`;
+}

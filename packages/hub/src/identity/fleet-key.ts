@@ -1,0 +1,38 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { keyFingerprint } from '@selvedge/api/node';
+import { CompactSign } from 'jose';
+
+/** The Ed25519 key by which every agent knows this hub. Signs desired state and the hub's identity. */
+export interface FleetKey {
+  /** Raw, base64url. */
+  readonly publicKey: string;
+  readonly fingerprint: string;
+  /** Compact JWS over the text. */
+  sign(payload: string): Promise<string>;
+}
+
+/** PEM (PKCS8) of a new key. */
+export function generateFleetKeyPem(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** Throws when the text is not the PEM of an Ed25519 private key. */
+export function fleetKeyFromPem(pem: string): FleetKey {
+  const privateKey = createPrivateKey(pem);
+  if (privateKey.asymmetricKeyType !== 'ed25519') {
+    throw new Error(`an Ed25519 key is wanted, this is ${privateKey.asymmetricKeyType}`);
+  }
+  const publicKey = rawPublicKey(privateKey);
+  return {
+    publicKey,
+    fingerprint: keyFingerprint(publicKey),
+    sign: (payload) =>
+      new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'EdDSA' }).sign(privateKey),
+  };
+}
+
+function rawPublicKey(privateKey: KeyObject): string {
+  const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
+  if (x === undefined) throw new Error('the key has no public half');
+  return x;
+}

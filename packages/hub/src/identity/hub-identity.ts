@@ -1,0 +1,214 @@
+import { createHmac, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Logger } from '@selvedge/api';
+import { adminKubeconfig } from './admin-kubeconfig.ts';
+import { findRenewalReason, type KeyAndCertificate, parsePair } from './certificate-check.ts';
+import { type FleetKey, fleetKeyFromPem, generateFleetKeyPem } from './fleet-key.ts';
+import {
+  DataDirectoryError,
+  findPrivateFile,
+  getPrivateFile,
+  openPrivateDirectory,
+  publishDirectory,
+  writePrivateFile,
+} from './private-file.ts';
+
+/** Who this hub is: what agents pin, what its own certificates come from, and the keys of its store. */
+export interface HubIdentity {
+  readonly hubId: string;
+  readonly fleetKey: FleetKey;
+  /** PEM of the hub's own authority. */
+  readonly caCertificate: string;
+  /** 32 bytes: seals secrets at rest. */
+  readonly storeKey: Uint8Array;
+  /** The secret of an EnrollmentToken, derived from its uid: nothing to store, nothing to leak. */
+  enrollmentSecret(tokenUid: string): string;
+  /** In constant time. */
+  isEnrollmentSecret(tokenUid: string, secret: string): boolean;
+  /** Key and certificate for the listener, renewed when due or when the names changed. The CA stays. */
+  serverCertificate(names: readonly string[]): Promise<KeyAndCertificate>;
+  /** Writes `admin.kubeconfig` for this address, when it is not there already; returns its path. */
+  writeAdminKubeconfig(server: string): Promise<string>;
+}
+
+export interface HubIdentityOptions {
+  readonly dataDirectory: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** First line of `keys/hub-id`; another number is another layout of the directory. */
+const layout = 'selvedge-hub 1';
+const adminUser = { name: 'admin', groups: ['system:masters'] };
+
+/**
+ * Opens the identity in a data directory, making it at the first start. Everything that agents or stored data depend
+ * on is made once, as a whole, and never again: when a part is missing or damaged, this throws DataDirectoryError.
+ * The caller holds the directory's lock.
+ */
+export async function openHubIdentity(options: HubIdentityOptions): Promise<HubIdentity> {
+  const keys = join(options.dataDirectory, 'keys');
+  await removeUnfinished(options.dataDirectory);
+  if (!existsSync(keys)) await makeKeys(options, keys);
+  await openPrivateDirectory(keys);
+  const hubId = parseHubId(join(keys, 'hub-id'), await getPrivateFile(join(keys, 'hub-id')));
+  const read = async <T>(name: string, parse: (text: string) => T): Promise<T> => {
+    const path = join(keys, name);
+    const text = await getPrivateFile(path);
+    try {
+      return parse(text);
+    } catch (error) {
+      throw damaged(path, error);
+    }
+  };
+  const fleetKey = await read('fleet.key', fleetKeyFromPem);
+  const storeKey = await read('store.key', parseSymmetricKey);
+  const enrollKey = await read('enroll.key', parseSymmetricKey);
+  const caKey = await read('ca.key', (text) => text);
+  const caCertificate = await read('ca.crt', (certificate) => {
+    parsePair({ key: caKey, certificate });
+    return certificate;
+  });
+
+  const authority = { key: caKey, certificate: caCertificate };
+  const leaves = new LeafFiles(keys, authority, options);
+  const enrollmentSecret = (tokenUid: string): string =>
+    createHmac('sha256', enrollKey).update(`enrollment-token ${tokenUid}`).digest('base64url');
+  return {
+    hubId,
+    fleetKey,
+    caCertificate,
+    storeKey,
+    enrollmentSecret,
+    isEnrollmentSecret: (tokenUid, secret) => isEqual(enrollmentSecret(tokenUid), secret),
+    serverCertificate: (names) => leaves.server(names),
+    writeAdminKubeconfig: async (server) => {
+      const path = join(options.dataDirectory, 'admin.kubeconfig');
+      const text = adminKubeconfig({ server, authority: caCertificate, admin: await leaves.admin() });
+      if ((await findPrivateFile(path)) !== text) await writePrivateFile(path, text);
+      return path;
+    },
+  };
+}
+
+/** Certificates that may be issued again at any time, in `keys/NAME.key` and `keys/NAME.crt`. */
+class LeafFiles {
+  readonly #directory: string;
+  readonly #authority: KeyAndCertificate;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+
+  constructor(directory: string, authority: KeyAndCertificate, options: HubIdentityOptions) {
+    this.#directory = directory;
+    this.#authority = authority;
+    this.#clock = options.clock;
+    this.#log = options.logger.child({ component: 'identity' });
+  }
+
+  server(names: readonly string[]): Promise<KeyAndCertificate> {
+    return this.#open('server', names, async (now) => {
+      const { issueServerCertificate } = await import('./issue-certificates.ts');
+      return issueServerCertificate(this.#authority, names, now);
+    });
+  }
+
+  admin(): Promise<KeyAndCertificate> {
+    return this.#open('admin', [], async (now) => {
+      const { issueClientCertificate } = await import('./issue-certificates.ts');
+      return issueClientCertificate(this.#authority, adminUser, now);
+    });
+  }
+
+  async #open(
+    name: string,
+    names: readonly string[],
+    issue: (now: Date) => Promise<KeyAndCertificate>,
+  ): Promise<KeyAndCertificate> {
+    const keyPath = join(this.#directory, `${name}.key`);
+    const certificatePath = join(this.#directory, `${name}.crt`);
+    const now = this.#clock.now();
+    const key = await findPrivateFile(keyPath);
+    const certificate = await findPrivateFile(certificatePath);
+    let reason: string | undefined = 'missing';
+    if (key !== undefined && certificate !== undefined) {
+      const present = { key, certificate };
+      reason = findRenewalReason(present, { authority: this.#authority.certificate, names, now });
+      if (reason === undefined) return present;
+    }
+    const issued = await issue(now);
+    // A crash between the two leaves a pair that does not fit, which the next start takes for damaged and renews.
+    await writePrivateFile(keyPath, issued.key);
+    await writePrivateFile(certificatePath, issued.certificate);
+    this.#log.info('certificate issued', { certificate: name, reason });
+    return issued;
+  }
+}
+
+async function makeKeys(options: HubIdentityOptions, keys: string): Promise<void> {
+  const store = join(options.dataDirectory, 'store.db');
+  if (existsSync(store)) {
+    throw new DataDirectoryError(
+      `${keys} is missing, but ${store} is there: restore keys/ from a backup; new keys could neither read the store nor be trusted by the agents`,
+    );
+  }
+  const { issueAuthority } = await import('./issue-certificates.ts');
+  const hubId = randomUUID();
+  const authority = await issueAuthority(hubId, options.clock.now());
+  const files: Record<string, string> = {
+    'fleet.key': generateFleetKeyPem(),
+    'store.key': `${randomBytes(32).toString('base64')}\n`,
+    'enroll.key': `${randomBytes(32).toString('base64')}\n`,
+    'ca.key': authority.key,
+    'ca.crt': authority.certificate,
+    'hub-id': `${layout}\n${hubId}\n`,
+  };
+  const unfinished = `${keys}${unfinishedMark}${randomBytes(4).toString('hex')}`;
+  await mkdir(unfinished, { mode: 0o700 });
+  for (const [name, text] of Object.entries(files)) await writePrivateFile(join(unfinished, name), text);
+  await publishDirectory(unfinished, keys);
+  options.logger.info('hub identity made', { component: 'identity', hubId });
+}
+
+const unfinishedMark = '.unfinished-';
+
+/** What a first start that was killed left behind; nobody has seen these keys. */
+async function removeUnfinished(dataDirectory: string): Promise<void> {
+  for (const name of await readdir(dataDirectory)) {
+    if (name.startsWith(`keys${unfinishedMark}`)) {
+      await rm(join(dataDirectory, name), { recursive: true, force: true });
+    }
+  }
+}
+
+function parseHubId(path: string, text: string): string {
+  const [first, hubId] = text.split('\n');
+  if (first !== layout && first?.startsWith('selvedge-hub ')) {
+    throw new DataDirectoryError(
+      `${path} says "${first}": the directory was made by another version of the hub, this one reads "${layout}"; run that version, or give --data another directory`,
+    );
+  }
+  if (first !== layout || hubId === undefined || !/^[0-9a-f-]{36}$/.test(hubId)) {
+    throw damaged(path, new Error('not a hub id'));
+  }
+  return hubId;
+}
+
+function parseSymmetricKey(text: string): Uint8Array {
+  const key = Buffer.from(text.trim(), 'base64');
+  if (key.length !== 32) throw new Error(`32 bytes in base64 are wanted, there are ${key.length}`);
+  return key;
+}
+
+function damaged(path: string, cause: unknown): DataDirectoryError {
+  return new DataDirectoryError(
+    `${path} is damaged (${(cause as Error).message}): restore it from a backup; it is never made anew, because agents or stored data depend on it`,
+    { cause },
+  );
+}
+
+function isEqual(a: string, b: string): boolean {
+  const digest = (text: string) => createHmac('sha256', 'compare').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

@@ -1,0 +1,136 @@
+import {
+  type Application,
+  applicationSpecSchema,
+  applicationStatusSchema,
+  applications,
+  type FieldError,
+  fieldInvalid,
+  fieldRequired,
+  type KubeObject,
+  type Rollout,
+  resourceName,
+  rollouts,
+  validateLabelSelector,
+  validateManifests,
+} from '@selvedge/api';
+import type { ResourceDefinition } from '@selvedge/apiserver';
+import type { ObjectStore } from '@selvedge/store';
+import { withStatus } from './fleet-view.ts';
+import { validateStrategy } from './validate-strategy.ts';
+
+/** Its name is a label's value and the beginning of other names. */
+const maxApplicationNameLength = 52;
+
+export function applicationDefinition(objects: ObjectStore): ResourceDefinition {
+  const count = (
+    name: string,
+    field: 'wanted' | 'running' | 'progressing' | 'failed' | 'away' | 'waiting',
+  ) => ({
+    name,
+    type: 'integer' as const,
+    description: applicationCountDescriptions[field],
+    value: (o: KubeObject) => (o as Application).status?.sites?.[field],
+  });
+  return {
+    ref: applications,
+    singular: 'application',
+    shortNames: ['app', 'apps'],
+    categories: ['selvedge'],
+    description: 'What is to run, and at which sites. A change goes out to them in waves.',
+    statusSubresource: true,
+    // Manifests hold Secrets.
+    sensitive: true,
+    schema: {
+      type: 'object',
+      required: ['spec'],
+      properties: { spec: applicationSpecSchema, status: applicationStatusSchema },
+    },
+    prepare: (object) => withoutReadFields(object as Application),
+    validate: (object) => validateApplication(object as Application),
+    decorate: (list) => decorateApplications(list as readonly Application[], objects),
+    columns: [
+      {
+        name: 'Release',
+        type: 'string',
+        description: 'Newest release.',
+        value: (o) => (o as Application).status?.release,
+      },
+      count('Sites', 'wanted'),
+      count('Running', 'running'),
+      count('Progressing', 'progressing'),
+      count('Failed', 'failed'),
+      count('Away', 'away'),
+      count('Waiting', 'waiting'),
+      {
+        name: 'Rollout',
+        type: 'string',
+        description: 'Where the rollout of the newest release stands.',
+        value: (o) => (o as Application).status?.phase,
+      },
+    ],
+  };
+}
+
+const applicationCountDescriptions = {
+  wanted: 'Sites that are to run it.',
+  running: 'Sites that run the newest release.',
+  progressing: 'Sites that are working on it.',
+  failed: 'Sites where it failed.',
+  away: 'Silent sites that are not known to run it.',
+  waiting: 'Sites of a later wave.',
+};
+
+function withoutReadFields(application: Application): Application {
+  if (!application.status) return application;
+  const { sites: _s, phase: _p, ...stored } = application.status;
+  return withStatus(application, stored);
+}
+
+function validateApplication({ metadata, spec }: Application): FieldError[] {
+  const errors: FieldError[] = [];
+  if (metadata.name.length > maxApplicationNameLength || metadata.name.includes('.')) {
+    const rule = `must be no more than ${maxApplicationNameLength} characters, and have no dots`;
+    errors.push(fieldInvalid('metadata.name', metadata.name, rule));
+  }
+  const { inline } = spec.source;
+  if (inline === undefined) {
+    errors.push(fieldRequired('spec.source', 'say where the manifests come from: exactly one of inline'));
+  } else {
+    errors.push(
+      ...validateManifests(inline.manifests, 'spec.source.inline.manifests', metadata.namespace ?? ''),
+    );
+  }
+  errors.push(...validateLabelSelector(spec.placement.siteSelector, 'spec.placement.siteSelector'));
+  errors.push(...validateStrategy(spec.rollout, 'spec.rollout'));
+  return errors;
+}
+
+/** Counters and phase are those of the rollout that is on its way, or was the last. */
+async function decorateApplications(
+  list: readonly Application[],
+  objects: ObjectStore,
+): Promise<readonly KubeObject[]> {
+  const resource = resourceName(rollouts);
+  const [only] = list;
+  const found = new Map<string, Rollout>();
+  const keep = (key: { namespace: string; name: string }, body: string) =>
+    found.set(`${key.namespace}/${key.name}`, JSON.parse(body) as Rollout);
+  if (list.length === 1 && only) {
+    const name = only.status?.rollout;
+    const key = { resource, namespace: only.metadata.namespace ?? '', name: name ?? '' };
+    const stored = name === undefined ? undefined : await objects.find(key);
+    if (stored) keep(stored.key, stored.body);
+  } else if (list.length > 1) {
+    for (const { key, body } of (await objects.list({ resource })).objects) keep(key, body);
+  }
+  return list.map((application) => {
+    const { status, metadata } = application;
+    const rollout = found.get(`${metadata.namespace ?? ''}/${status?.rollout ?? ''}`)?.status;
+    if (!rollout) return application;
+    return withStatus(application, {
+      ...status,
+      ...(rollout.sites ? { sites: rollout.sites } : {}),
+      ...(rollout.phase ? { phase: rollout.phase } : {}),
+    });
+  });
+}

@@ -1,0 +1,132 @@
+import type { KubeObject } from '@selvedge/api';
+import type { VirtualSource } from '@selvedge/apiserver';
+import type { DeliveryRow } from '@selvedge/store';
+import { deliveryName, deliveryObject, parseDeliveryName, presentRow } from './delivery-object.ts';
+import type { FleetView } from './fleet-view.ts';
+
+type WatchQuery = Parameters<VirtualSource['watch']>[0];
+type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: KubeObject };
+
+/** Deliveries, made from the fleet store's rows as they are asked for. */
+export function deliverySource(view: FleetView): VirtualSource {
+  return {
+    list: async (namespace) => {
+      const { rows, revision } = await view.fleet.listDeliveries(scope(namespace));
+      const contact = await view.contacts();
+      const objects = [...groupByDelivery(rows).values()].flatMap((group) => {
+        const row = presentRow(group);
+        return row ? [deliveryObject(row, contact(row.site))] : [];
+      });
+      return { objects, revision };
+    },
+    find: async (namespace, name) => {
+      const parsed = parseDeliveryName(name);
+      if (!parsed) return undefined;
+      const { rows } = await view.fleet.listDeliveries({ namespace, ...parsed });
+      const row = presentRow(rows);
+      return row && deliveryObject(row, (await view.contacts())(row.site));
+    },
+    watch: (query) => watchDeliveries(view, query),
+  };
+}
+
+function scope(namespace: string | undefined): { namespace?: string } {
+  return namespace === undefined ? {} : { namespace };
+}
+
+function groupByDelivery(rows: readonly DeliveryRow[]): Map<string, DeliveryRow[]> {
+  return Map.groupBy(rows, (row) => `${row.namespace}/${deliveryName(row)}`);
+}
+
+async function* watchDeliveries(view: FleetView, query: WatchQuery): AsyncGenerator<WatchEvent> {
+  const { namespace, fromRevision, signal } = query;
+  const changes = new RowQueue(signal);
+  // Listening begins before the look back, so that nothing falls in between.
+  const unsubscribe = view.fleet.onChange((change) => {
+    if (change.kind !== 'delivery') return;
+    if (namespace === undefined || change.row.namespace === namespace) changes.push(change.row);
+  });
+  const told = new ToldDeliveries(fromRevision);
+  try {
+    const past = await view.fleet.listDeliveries({ ...scope(namespace), sinceRevision: fromRevision });
+    let lastRevision = fromRevision;
+    for (const row of past.rows) {
+      lastRevision = Math.max(lastRevision, row.revision);
+      const event = await eventOf(view, row, told);
+      if (event) yield event;
+    }
+    for (let row = await changes.take(); row !== undefined; row = await changes.take()) {
+      if (row.revision <= lastRevision) continue;
+      lastRevision = row.revision;
+      const event = await eventOf(view, row, told);
+      if (event) yield event;
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+async function eventOf(
+  view: FleetView,
+  changed: DeliveryRow,
+  told: ToldDeliveries,
+): Promise<WatchEvent | undefined> {
+  const { site, namespace, application } = changed;
+  const isWanted = changed.phase === 'Wanted' && !changed.deleted;
+  const rows = isWanted
+    ? [changed]
+    : (await view.fleet.listDeliveries({ site, namespace, application })).rows;
+  const present = presentRow(rows);
+  const contact = (await view.contacts())(site);
+  // The event is as new as the change that caused it, so that a watch can go on from there.
+  const object = deliveryObject({ ...(present ?? changed), revision: changed.revision }, contact);
+  const type = told.note(present, object);
+  return type && { type, object };
+}
+
+/** What a watcher was told, so that it hears of each coming and going once. */
+class ToldDeliveries {
+  readonly #fromRevision: number;
+  readonly #isPresent = new Map<string, boolean>();
+
+  constructor(fromRevision: number) {
+    this.#fromRevision = fromRevision;
+  }
+
+  note(present: DeliveryRow | undefined, { metadata }: KubeObject): WatchEvent['type'] | undefined {
+    const key = `${metadata.namespace}/${metadata.name}`;
+    const was = this.#isPresent.get(key);
+    this.#isPresent.set(key, present !== undefined);
+    if (present === undefined) return was === false ? undefined : 'DELETED';
+    const isNew = was === undefined ? present.createRevision > this.#fromRevision : !was;
+    return isNew ? 'ADDED' : 'MODIFIED';
+  }
+}
+
+/** Rows in the order in which they came; ends when the signal fires. */
+class RowQueue {
+  readonly #rows: DeliveryRow[] = [];
+  readonly #signal: AbortSignal;
+  #wake: (() => void) | undefined;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener('abort', () => this.#wake?.(), { once: true });
+  }
+
+  push(row: DeliveryRow): void {
+    this.#rows.push(row);
+    this.#wake?.();
+  }
+
+  async take(): Promise<DeliveryRow | undefined> {
+    while (!this.#signal.aborted) {
+      const row = this.#rows.shift();
+      if (row !== undefined) return row;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,36 @@
+import { applications, resourceName, secrets } from '@selvedge/api';
+import type { ResourceDefinition, VirtualResourceDefinition } from '@selvedge/apiserver';
+import { applicationDefinition } from './application-definition.ts';
+import { coreDefinitions } from './core-definitions.ts';
+import { deliveryDefinition } from './delivery-definition.ts';
+import { enrollmentTokenDefinition, type IssueToken } from './enrollment-token-definition.ts';
+import { FleetView, type FleetViewOptions } from './fleet-view.ts';
+import { releaseDefinition } from './release-definition.ts';
+import { rolloutDefinition } from './rollout-definition.ts';
+import { siteDefinition } from './site-definition.ts';
+
+export interface HubResourceOptions extends FleetViewOptions {
+  readonly issueEnrollmentToken: IssueToken;
+}
+
+/** What the store has to encrypt: the definitions below that are `sensitive`. */
+export const sensitiveResources: ReadonlySet<string> = new Set([
+  resourceName(secrets),
+  resourceName(applications),
+]);
+
+/** Every kind that a hub serves. */
+export function hubResourceDefinitions(
+  options: HubResourceOptions,
+): (ResourceDefinition | VirtualResourceDefinition)[] {
+  const view = new FleetView(options);
+  return [
+    ...coreDefinitions(),
+    siteDefinition(view),
+    enrollmentTokenDefinition(options.issueEnrollmentToken),
+    applicationDefinition(options.objects),
+    releaseDefinition,
+    rolloutDefinition,
+    deliveryDefinition(view),
+  ];
+}

@@ -1,0 +1,82 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type FieldError,
+  fieldForbidden,
+  type Rollout,
+  rolloutSpecSchema,
+  rolloutStatusSchema,
+  rollouts,
+} from '@selvedge/api';
+import type { ResourceDefinition } from '@selvedge/apiserver';
+import { validateStrategy } from './validate-strategy.ts';
+
+export const rolloutDefinition: ResourceDefinition = {
+  ref: rollouts,
+  singular: 'rollout',
+  shortNames: ['ro'],
+  categories: ['selvedge'],
+  description:
+    'One release on its way to the sites, wave by wave. Made by the hub; the last ones are kept as history.',
+  statusSubresource: true,
+  schema: {
+    type: 'object',
+    required: ['spec'],
+    properties: { spec: rolloutSpecSchema, status: rolloutStatusSchema },
+  },
+  validate: (object, previous) => [
+    ...validateStrategy((object as Rollout).spec.strategy, 'spec.strategy'),
+    ...(previous ? validateChange((object as Rollout).spec, (previous as Rollout).spec) : []),
+  ],
+  columns: [
+    {
+      name: 'Application',
+      type: 'string',
+      description: 'Name of the application.',
+      value: (o) => (o as Rollout).spec.application,
+    },
+    {
+      name: 'Release',
+      type: 'string',
+      description: 'Release that goes out.',
+      value: (o) => (o as Rollout).spec.release,
+    },
+    {
+      name: 'Phase',
+      type: 'string',
+      description: 'Where it stands.',
+      value: (o) => (o as Rollout).status?.phase,
+    },
+    {
+      name: 'Wave',
+      type: 'string',
+      description: 'Waves that have begun, of all.',
+      value: (o) => {
+        const waves = (o as Rollout).status?.waves;
+        return waves && `${waves.filter((wave) => wave.phase !== 'Waiting').length}/${waves.length}`;
+      },
+    },
+    {
+      name: 'Message',
+      type: 'string',
+      description: 'What it waits for.',
+      value: (o) => (o as Rollout).status?.message,
+    },
+  ],
+};
+
+/** A person may widen the budget or the deadline of a rollout under way; what goes out, and in which waves, stays. */
+function validateChange(spec: Rollout['spec'], previous: Rollout['spec']): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const field of ['application', 'release', 'digest'] as const) {
+    if (spec[field] !== previous[field]) errors.push(fieldForbidden(`spec.${field}`, 'cannot be changed'));
+  }
+  if (!isDeepStrictEqual(spec.strategy.waves, previous.strategy.waves)) {
+    errors.push(
+      fieldForbidden(
+        'spec.strategy.waves',
+        'the waves of a rollout under way cannot be changed: change the Application',
+      ),
+    );
+  }
+  return errors;
+}
