@@ -17,7 +17,20 @@ describe('durations', () => {
   });
 
   test('refuses everything else', () => {
-    for (const text of ['', '90', 's', '1m1h', '-5s', '1.5h', '5 m', '10ms', '5M', '1h1h', '9999999999s']) {
+    for (const text of [
+      '',
+      '90',
+      's',
+      '1m1h',
+      '-5s',
+      '1.5h',
+      '5 m',
+      '10ms',
+      '5M',
+      '1h1h',
+      '9999999999s',
+      '36501d',
+    ]) {
       assert.equal(parseDuration(text), undefined, text);
     }
   });

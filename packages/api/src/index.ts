@@ -19,6 +19,7 @@ export * from './kinds/release.ts';
 export * from './kinds/rollout.ts';
 export * from './kinds/site.ts';
 export * from './kinds/status-schemas.ts';
+export * from './keyed-mutex.ts';
 export * from './label-selector.ts';
 export * from './logger.ts';
 export * from './manifests.ts';

@@ -71,6 +71,8 @@ export interface Heartbeat {
   /** When this stretch of being seen or unseen began is not kept here: it is a condition of the Site. */
   readonly agentEpoch: number;
   readonly agentStateDigest: string;
+  /** When the agent last saw that all its reports, as the hub has them, still hold. */
+  readonly observedAt?: string;
 }
 
 /** Desired state of a site as rows; the gateway signs it. */
@@ -153,6 +155,8 @@ export interface FleetStore {
   findBlob(digest: string): Promise<Uint8Array | undefined>;
   hasBlob(digest: string): Promise<boolean>;
   deleteBlob(digest: string): Promise<void>;
+  /** Digests of all that is stored, in no order. */
+  blobDigests(): Promise<string[]>;
 
   /**
    * Called after commit, in commit order, before the write's promise resolves; must be quick. `site` events: the epoch

@@ -1,7 +1,20 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, chown, copyFile, cp, mkdir, mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,14 +78,17 @@ class Testbed implements PodmanTestbed {
   readonly env: Record<string, string>;
   readonly #user: PodmanUser | undefined;
   readonly #rootless: boolean;
+  /** Lost at a reboot; its path is short, because sockets in it may have no more than 107 characters. */
+  readonly #memoryDir: string;
   #service: ChildProcess | undefined;
-  #volatileDir = '';
 
   constructor(directory: string, user: PodmanUser | undefined) {
     this.directory = directory;
     this.#user = user;
     this.#rootless = user !== undefined || process.getuid?.() !== 0;
-    this.socketPath = join(directory, 'podman.sock');
+    const hash = createHash('sha256').update(directory).digest('hex').slice(0, 12);
+    this.#memoryDir = `/dev/shm/svg-${hash}`;
+    this.socketPath = join(this.#memoryDir, 'podman.sock');
     this.env = {
       PATH: [process.env['PATH'] ?? '/usr/bin:/bin', '/usr/sbin', '/sbin'].join(':'),
       HOME: user?.home ?? process.env['HOME'] ?? '/root',
@@ -80,30 +96,31 @@ class Testbed implements PodmanTestbed {
       CONTAINERS_STORAGE_CONF: join(directory, 'storage.conf'),
       // Rootless Podman takes its graph root from XDG_DATA_HOME, whatever storage.conf says.
       ...(this.#rootless
-        ? { XDG_DATA_HOME: join(directory, 'data'), XDG_RUNTIME_DIR: join(directory, 'run') }
+        ? { XDG_DATA_HOME: join(directory, 'data'), XDG_RUNTIME_DIR: join(this.#memoryDir, 'run') }
         : {}),
     };
   }
 
   get volatileDir(): string {
-    return this.#volatileDir;
+    return join(this.#memoryDir, 'volatile');
   }
 
   async prepare(): Promise<void> {
-    for (const folder of ['', 'data', 'run', 'tmp', 'networks'])
-      await this.#makeFolder(join(this.directory, folder));
-    this.#volatileDir = join('/dev/shm', `svg-${randomBytes(6).toString('hex')}`);
-    await this.#makeFolder(this.#volatileDir);
-    await writeFile(join(this.directory, 'containers.conf'), containersConf(this.directory));
-    await writeFile(join(this.directory, 'storage.conf'), storageConf(this.directory));
+    for (const folder of ['', 'data', 'networks']) await this.#makeFolder(join(this.directory, folder));
+    await this.#makeMemoryFolders();
+    await writeFile(join(this.directory, 'containers.conf'), containersConf(this.directory, this.#memoryDir));
+    await writeFile(join(this.directory, 'storage.conf'), storageConf(this.directory, this.#memoryDir));
   }
 
   async startService(): Promise<void> {
+    await this.#endServiceLeftovers();
     await rm(this.socketPath, { force: true });
     // A file, no pipe: helpers that outlive the service would hold the pipe open.
     const log = await open(join(this.directory, 'service.log'), 'w');
     const service = spawn(getTool('podman'), ['system', 'service', '--time=0', `unix://${this.socketPath}`], {
       stdio: ['ignore', 'ignore', log.fd],
+      // Ctrl-C in a terminal is for us; we stop the service when its turn comes.
+      detached: true,
       ...this.#identity(),
     });
     await log.close();
@@ -128,6 +145,20 @@ class Testbed implements PodmanTestbed {
     const timer = setTimeout(() => service.kill('SIGKILL'), 10_000);
     await gone;
     clearTimeout(timer);
+    await this.#endServiceLeftovers();
+  }
+
+  /** The second process sometimes stays, and both when we are killed; they are known by their socket, which nobody else has. */
+  async #endServiceLeftovers(): Promise<void> {
+    for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+      const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      if (!words.includes(`unix://${this.socketPath}`)) continue;
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
   }
 
   podman(...args: string[]): Promise<string> {
@@ -172,12 +203,8 @@ class Testbed implements PodmanTestbed {
       await rm(`${file}.before`);
     }
     await unmountBelow(this.directory);
-    for (const folder of ['run', 'tmp']) {
-      await this.#removeFolder(join(this.directory, folder));
-      await this.#makeFolder(join(this.directory, folder));
-    }
     await this.#clearVolatileFolders(networks);
-    await this.#makeFolder(this.#volatileDir);
+    await this.#makeMemoryFolders();
     await this.startService();
   }
 
@@ -217,12 +244,13 @@ class Testbed implements PodmanTestbed {
       join('/dev/shm', `${name}-${uid}`),
       join('/run/user', String(uid), `${name}-${uid}`),
     ]);
-    for (const folder of [this.#volatileDir, ...folders]) await this.#removeFolder(folder);
+    await unmountBelow(this.#memoryDir);
+    for (const folder of [this.#memoryDir, ...folders]) await this.#removeFolder(folder);
   }
 
   /** Rootless Podman keeps a process that holds its user namespace. */
   async #endUserNamespace(): Promise<void> {
-    const pidFile = join(this.directory, 'tmp/pause.pid');
+    const pidFile = join(this.#memoryDir, 'tmp/pause.pid');
     if (!this.#rootless || !existsSync(pidFile)) return;
     const pid = Number(readFileSync(pidFile, 'utf8'));
     if (Number.isInteger(pid) && pid > 1) {
@@ -243,6 +271,12 @@ class Testbed implements PodmanTestbed {
   #identity(): { env: Record<string, string>; cwd: string; uid?: number; gid?: number } {
     const user = this.#user;
     return { env: this.env, cwd: this.directory, ...(user ? { uid: user.uid, gid: user.gid } : {}) };
+  }
+
+  async #makeMemoryFolders(): Promise<void> {
+    for (const folder of ['', 'run', 'tmp', 'volatile']) {
+      await this.#makeFolder(join(this.#memoryDir, folder));
+    }
   }
 
   async #makeFolder(path: string): Promise<void> {
@@ -266,7 +300,7 @@ class Testbed implements PodmanTestbed {
   }
 }
 
-function containersConf(directory: string): string {
+function containersConf(directory: string, memoryDir: string): string {
   const lines = [
     '[containers]',
     'log_driver = "k8s-file"',
@@ -279,7 +313,7 @@ function containersConf(directory: string): string {
     // Locks in shared memory would be common to all testbeds.
     'lock_type = "file"',
     'helper_binaries_dir = ["/usr/bin", "/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman"]',
-    `tmp_dir = "${join(directory, 'tmp')}"`,
+    `tmp_dir = "${join(memoryDir, 'tmp')}"`,
     `static_dir = "${join(directory, 'data/libpod')}"`,
     `volume_path = "${join(directory, 'data/volumes')}"`,
     '[network]',
@@ -289,9 +323,9 @@ function containersConf(directory: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-function storageConf(directory: string): string {
+function storageConf(directory: string, memoryDir: string): string {
   const lines = ['[storage]', 'driver = "overlay"', `graphroot = "${join(directory, 'data')}"`];
-  return `${lines.join('\n')}\nrunroot = "${join(directory, 'run')}"\n`;
+  return `${lines.join('\n')}\nrunroot = "${join(memoryDir, 'run')}"\n`;
 }
 
 /** crun refuses a machine that has cgroup v1 and also hands controllers to v2; runc does not. */

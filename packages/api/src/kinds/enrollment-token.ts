@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
-import { conditionsSchema, timeSchema } from './status-schemas.ts';
+import { conditionsSchema, fingerprintSchema, timeSchema } from './status-schemas.ts';
 
 export const enrollmentTokens: ResourceRef = {
   group: 'selvedge.dev',
@@ -51,7 +51,7 @@ export const enrollmentTokenSpecSchema = Type.Object(
       }),
     ),
     approvedKeys: Type.Optional(
-      Type.Array(Type.String(), {
+      Type.Array(fingerprintSchema, {
         description: 'With approval Manual: fingerprints of the agent keys that may join.',
         'x-kubernetes-list-type': 'set',
       }),

@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
-import { conditionsSchema, timeSchema } from './status-schemas.ts';
+import { conditionsSchema, fingerprintSchema, timeSchema } from './status-schemas.ts';
 
 export const sites: ResourceRef = {
   group: 'selvedge.dev',
@@ -53,7 +53,7 @@ export const siteSpecSchema = Type.Object(
       }),
     ),
     revokedKeys: Type.Optional(
-      Type.Array(Type.String(), {
+      Type.Array(fingerprintSchema, {
         description: 'Fingerprints (SHA256:…) of agent keys that may no longer speak for this site.',
         'x-kubernetes-list-type': 'set',
       }),

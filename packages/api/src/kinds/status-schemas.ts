@@ -4,6 +4,9 @@ import type { Condition } from '../object-meta.ts';
 /** Schemas of what several kinds have in their status. */
 export const timeSchema = (description: string) => Type.String({ format: 'date-time', description });
 
+/** Of an agent's key. A wrong one would revoke or approve nobody, in silence. */
+export const fingerprintSchema = Type.String({ pattern: '^SHA256:[A-Za-z0-9_-]{43}$' });
+
 export const conditionsSchema = Type.Unsafe<Condition[]>(
   Type.Array(
     Type.Object({

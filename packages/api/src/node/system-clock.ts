@@ -1,5 +1,9 @@
 import type { Clock } from '../clock.ts';
 
+/** Longest delay that timers take: beyond it they fire at once. */
+const maxTimerMilliseconds = 2 ** 31 - 1;
+
+/** A sleep of more than 24 days ends after 24 days: who waits for a moment looks at the time again. */
 export const systemClock: Clock = {
   now: () => new Date(),
   sleep: (milliseconds, signal) =>
@@ -13,7 +17,7 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, milliseconds);
+      const timer = setTimeout(done, Math.min(milliseconds, maxTimerMilliseconds));
       signal?.addEventListener('abort', done);
     }),
 };

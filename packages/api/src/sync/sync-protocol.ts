@@ -152,6 +152,11 @@ export interface SyncRequest {
   reports: ItemReport[];
   /** `reportsDigest` of all the reports that the agent holds; the hub asks for all when its own differs. */
   reportsDigest: string;
+  /**
+   * When the driver last looked at all that the reports speak of: they still held then. RFC 3339, hub-corrected clock; absent
+   * before the first look and while the runtime cannot be asked. So a quiet site renews its knowledge without new reports.
+   */
+  observedTime?: string;
   /** Set when a state was refused: the hub shows it on the Site. Stays until a state is accepted. */
   refusal?: {
     reason: 'OlderEpoch' | 'BadSignature' | 'DigestMismatch' | 'WrongSite' | 'StorageFull';

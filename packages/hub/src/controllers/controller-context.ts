@@ -2,6 +2,7 @@ import type {
   Application,
   Clock,
   EnrollmentToken,
+  KeyedMutex,
   Logger,
   ObjectClient,
   Release,
@@ -10,7 +11,6 @@ import type {
 } from '@selvedge/api';
 import type { Informer } from '@selvedge/kube';
 import type { FleetStore } from '@selvedge/store';
-import type { KeyedMutex } from '../concurrency/keyed-mutex.ts';
 import type { EventRecorder } from './event/event-recorder.ts';
 
 export interface ControllerOptions {

@@ -3,6 +3,7 @@ import {
   applications,
   type EnrollmentToken,
   enrollmentTokens,
+  KeyedMutex,
   type KubeObject,
   type Release,
   type ResourceRef,
@@ -13,8 +14,8 @@ import {
   sites,
 } from '@selvedge/api';
 import { createInformer } from '@selvedge/kube';
-import { KeyedMutex } from '../concurrency/keyed-mutex.ts';
 import { runApplicationController } from './application/application-controller.ts';
+import { runContentController } from './content/content-controller.ts';
 import type { ControllerContext, ControllerOptions } from './controller-context.ts';
 import { runEnrollmentTokenController } from './enrollment-token/enrollment-token-controller.ts';
 import { expireEvents } from './event/event-expiry.ts';
@@ -52,6 +53,7 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     runRolloutController(ctx),
     runSiteController(ctx),
     runEnrollmentTokenController(ctx),
+    runContentController(ctx),
     expireEvents(ctx),
     ...Object.values(informers).map((informer) => informer.run(signal)),
   ];

@@ -35,7 +35,7 @@ export class AgentAuthentication {
     if (key?.fingerprint !== jwt.keyFingerprint || key.siteUid !== siteUid) {
       throw await this.#unknownKey(jwt.site, jwt.keyFingerprint, key);
     }
-    const claims = await verifyAgentJwt(jwt, {
+    const claims = verifyAgentJwt(jwt, {
       publicKey: key.publicKey,
       audience: this.#hubId,
       now: this.#clock.now(),

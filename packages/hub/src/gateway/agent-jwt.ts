@@ -1,6 +1,5 @@
-import { createHash, createPublicKey } from 'node:crypto';
+import { createHash, createPublicKey, verify } from 'node:crypto';
 import { StatusError } from '@selvedge/api';
-import { compactVerify, decodeJwt, decodeProtectedHeader } from 'jose';
 
 /** What a verified agent JWT says. */
 export interface AgentClaims {
@@ -15,9 +14,12 @@ export interface AgentClaims {
 
 /** What the token claims before anything of it is proven: only good for looking up the key. */
 export interface UnverifiedJwt {
-  readonly text: string;
   readonly keyFingerprint: string;
   readonly site: string;
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** What the signature is over. */
+  readonly signedText: string;
+  readonly signature: Uint8Array;
 }
 
 const maxTokenLength = 4_096;
@@ -32,40 +34,54 @@ export function decodeAgentJwt(authorization: string | undefined): UnverifiedJwt
     throw unauthorized('the request has no "Authorization: Bearer" token signed by the agent');
   }
   if (text.length > maxTokenLength) throw unauthorized('the agent token is too long');
+  const [header = '', payload = '', signature = '', ...more] = text.split('.');
   try {
-    const { kid, alg } = decodeProtectedHeader(text);
-    const { iss } = decodeJwt(text);
+    const { kid, alg, crit } = decodePart(header);
+    const claims = decodePart(payload);
+    const { iss } = claims;
+    if (signature === '' || more.length > 0) throw new Error('it has not three parts');
     if (typeof kid !== 'string' || typeof iss !== 'string') throw new Error('kid or iss is missing');
     if (alg !== 'EdDSA') throw new Error('alg is not EdDSA');
-    return { text, keyFingerprint: kid, site: iss };
+    if (crit !== undefined) throw new Error('crit is not understood');
+    return {
+      keyFingerprint: kid,
+      site: iss,
+      claims,
+      signedText: `${header}.${payload}`,
+      signature: Buffer.from(signature, 'base64url'),
+    };
   } catch (error) {
     throw unauthorized(`the agent token is malformed: ${(error as Error).message}`, error);
   }
+}
+
+function decodePart(part: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
+  } catch (cause) {
+    throw new Error('a part is not JSON in base64url', { cause });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw new Error('a part is not an object');
 }
 
 /**
  * Verifies a token against a raw Ed25519 public key. The signature comes first, so that what else is wrong is only
  * told to the holder of the key. Throws Unauthorized, in words that name the cause.
  */
-export async function verifyAgentJwt(
+export function verifyAgentJwt(
   jwt: UnverifiedJwt,
   expected: { publicKey: string; audience: string; now: Date },
-): Promise<AgentClaims> {
-  let payload: Uint8Array;
-  try {
-    const key = createPublicKey({
-      key: { kty: 'OKP', crv: 'Ed25519', x: expected.publicKey },
-      format: 'jwk',
-    });
-    ({ payload } = await compactVerify(jwt.text, key, { algorithms: ['EdDSA'] }));
-  } catch (error) {
+): AgentClaims {
+  if (!isSignedBy(jwt, expected.publicKey)) {
     throw unauthorized(
       `the signature of the agent token does not fit key ${jwt.keyFingerprint}: the request was changed on its way, or the agent signs with another key`,
-      error,
     );
   }
-  const claims = JSON.parse(Buffer.from(payload).toString('utf8')) as Record<string, unknown>;
-  const { aud, iat, exp, bh, jti } = claims;
+  const { aud, iat, exp, bh, jti } = jwt.claims;
   if (aud !== expected.audience) {
     throw unauthorized(
       `the agent token is for hub "${String(aud)}", this is hub "${expected.audience}": the agent is enrolled at another hub`,
@@ -82,6 +98,17 @@ export async function verifyAgentJwt(
     jti: typeof jti === 'string' && jti.length <= 200 ? jti : undefined,
     expiresAt: exp,
   };
+}
+
+/** By node:crypto: every request of every site comes through here, and jose's way over WebCrypto costs twice as much. */
+function isSignedBy({ signedText, signature }: UnverifiedJwt, publicKey: string): boolean {
+  try {
+    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey }, format: 'jwk' });
+    return verify(null, Buffer.from(signedText), key, signature);
+  } catch {
+    // Not a key: at enrolment it comes from the request.
+    return false;
+  }
 }
 
 /** Throws when the token was made for another body. */

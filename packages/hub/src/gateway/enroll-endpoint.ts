@@ -37,7 +37,7 @@ export class EnrollEndpoint {
       );
     }
     if (jwt.site !== '') throw unauthorized('at enrolment the agent token has an empty issuer (claim "iss")');
-    const claims = await verifyAgentJwt(jwt, {
+    const claims = verifyAgentJwt(jwt, {
       publicKey: request.publicKey,
       audience: this.#hubId,
       now: this.#clock.now(),

@@ -6,10 +6,10 @@ import {
   isConflict,
   isNotFound,
   notFound,
+  KeyedMutex,
   type ObjectClient,
   StatusError,
 } from '@selvedge/api';
-import { KeyedMutex } from '../concurrency/keyed-mutex.ts';
 
 /** An agent that took a use of a token. Without `siteUid` the use is reserved, its key not yet bound. */
 export type TokenUse = NonNullable<EnrollmentTokenStatus['used']>[number];

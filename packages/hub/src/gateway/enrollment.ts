@@ -8,6 +8,7 @@ import {
   enrollmentTokens,
   isAlreadyExists,
   isNotFound,
+  KeyedMutex,
   type Logger,
   type ObjectClient,
   type Site,
@@ -18,7 +19,6 @@ import type { FleetStore, SiteKey } from '@selvedge/store';
 import type { HubIdentity } from '../identity/hub-identity.ts';
 import { countUses, type EnrollmentLedger, findUse, type TokenUse, usesOf } from './enrollment-ledger.ts';
 import { getExpiry } from './enrollment-token-text.ts';
-import { KeyedMutex } from '../concurrency/keyed-mutex.ts';
 import { siteNameFor } from './site-name.ts';
 import { agentPatch } from './site-status.ts';
 

@@ -73,6 +73,7 @@ export class SyncEndpoint {
     this.#touch(name, request);
     if (request.reports.length > 0) await this.#saveReports(name, request);
     const summary = await this.#o.states.summary(name, siteUid);
+    if (request.reportsDigest === summary.reportsDigest) this.#touch(name, request, request.observedTime);
     await this.#o.status.observe(agent.site, { request, key: agent.key, hubEpoch: summary.epoch });
     let response = await this.#respondIfDue({ agent, request, summary, outcome: 'changed' });
     if (response === undefined) place.giveBack();
@@ -160,12 +161,15 @@ export class SyncEndpoint {
     return this.#o.clock.now().getTime() - asked.time > askAgainMilliseconds;
   }
 
-  #touch(site: string, request: SyncRequest): void {
+  /** `observedTime`: given once it is known that the agent speaks of the very reports that the hub has. */
+  #touch(site: string, request: SyncRequest, observedTime?: string): void {
+    const lastSeenAt = this.#o.clock.now().toISOString();
     this.#o.fleet.touch({
       site,
-      lastSeenAt: this.#o.clock.now().toISOString(),
+      lastSeenAt,
       agentEpoch: request.epoch,
       agentStateDigest: request.stateDigest,
+      ...(observedTime === undefined ? {} : { observedAt: earlierOf(observedTime, lastSeenAt) }),
     });
   }
 
@@ -193,6 +197,11 @@ interface Look {
 
 function isUrgent(offer: Offer): boolean {
   return offer === 'Full' || offer === 'Difference';
+}
+
+/** Nobody observes the future, whatever the agent's clock says. */
+function earlierOf(a: string, b: string): string {
+  return Date.parse(a) < Date.parse(b) ? a : b;
 }
 
 function pairOf(request: SyncRequest, summary: SiteSummary): string {

@@ -33,6 +33,7 @@ export function parseSyncRequest(body: unknown): SyncRequest {
     reader.fault('full', 'FieldValueInvalid', 'must be true or false');
   }
   const maxWait = fields['maxWaitSeconds'];
+  const observed = fields['observedTime'];
   const request: SyncRequest = {
     epoch: reader.integer(fields['epoch'], 'epoch', { min: 0 }),
     stateDigest: reader.string(fields['stateDigest'], 'stateDigest', digest),
@@ -42,6 +43,7 @@ export function parseSyncRequest(body: unknown): SyncRequest {
       .list(fields['reports'], 'reports', 10_000)
       .map((report, i) => parseReport(reader, report, `reports[${i}]`)),
     reportsDigest: reader.string(fields['reportsDigest'], 'reportsDigest', digest),
+    ...(observed === undefined ? {} : { observedTime: reader.time(observed, 'observedTime') }),
     ...(refusal
       ? {
           refusal: {

@@ -1,6 +1,5 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { keyFingerprint } from '@selvedge/api/node';
-import { CompactSign } from 'jose';
 
 /** The Ed25519 key by which every agent knows this hub. Signs desired state and the hub's identity. */
 export interface FleetKey {
@@ -10,6 +9,8 @@ export interface FleetKey {
   /** Compact JWS over the text. */
   sign(payload: string): Promise<string>;
 }
+
+const protectedHeader = Buffer.from(JSON.stringify({ alg: 'EdDSA' })).toString('base64url');
 
 /** PEM (PKCS8) of a new key. */
 export function generateFleetKeyPem(): string {
@@ -26,8 +27,10 @@ export function fleetKeyFromPem(pem: string): FleetKey {
   return {
     publicKey,
     fingerprint: keyFingerprint(publicKey),
-    sign: (payload) =>
-      new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'EdDSA' }).sign(privateKey),
+    sign: async (payload) => {
+      const text = `${protectedHeader}.${Buffer.from(payload).toString('base64url')}`;
+      return `${text}.${sign(null, Buffer.from(text), privateKey).toString('base64url')}`;
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { type Delivery, type DeliveryState, releaseName, type SiteConnectivity } from '@selvedge/api';
+import { type Delivery, type DeliveryState, releaseName } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
+import type { SiteContact } from './fleet-view.ts';
 import { evidence } from '../rollout/site-verdict.ts';
 
 /** What the site says of exactly what is wanted there; not a word about anything older. */
@@ -30,10 +31,7 @@ export function presentRow(rows: readonly DeliveryRow[]): DeliveryRow | undefine
   );
 }
 
-export function deliveryObject(
-  row: DeliveryRow,
-  contact: { connectivity: SiteConnectivity; lastSeenTime?: string },
-): Delivery {
+export function deliveryObject(row: DeliveryRow, contact: SiteContact): Delivery {
   const state = deliveryState(row);
   const { report } = row;
   const isCurrent = report !== undefined && report.uid === row.applicationUid && report.epoch === row.epoch;
@@ -66,10 +64,20 @@ export function deliveryObject(
       ...(isCurrent && report.logs !== undefined ? { logs: report.logs } : {}),
       ...(isCurrent && report.pods !== undefined ? { pods: report.pods } : {}),
       sinceTime: isCurrent ? report.sinceTime : row.assignedAt,
-      ...(report === undefined ? {} : { observedTime: report.observedTime, receivedTime: report.receivedAt }),
-      ...contact,
+      ...(report === undefined
+        ? {}
+        : {
+            observedTime: laterOf(report.observedTime, contact.observedTime),
+            receivedTime: report.receivedAt,
+          }),
+      connectivity: contact.connectivity,
+      ...(contact.lastSeenTime === undefined ? {} : { lastSeenTime: contact.lastSeenTime }),
     },
   };
+}
+
+function laterOf(a: string, b: string | undefined): string {
+  return b !== undefined && Date.parse(b) > Date.parse(a) ? b : a;
 }
 
 /** The name of a release follows from its digest, so that of one which is no longer wanted is known too. */

@@ -39,27 +39,37 @@ function groupByDelivery(rows: readonly DeliveryRow[]): Map<string, DeliveryRow[
 }
 
 async function* watchDeliveries(view: FleetView, query: WatchQuery): AsyncGenerator<WatchEvent> {
-  const { namespace, fromRevision, signal } = query;
+  const told = new ToldDeliveries(query.fromRevision);
+  for await (const row of rowsAfter(view, query)) {
+    const event = await eventOf(view, row, told);
+    if (event) yield event;
+  }
+}
+
+/** Rows that change after the revision, in order, until the signal fires. */
+async function* rowsAfter(view: FleetView, query: WatchQuery): AsyncGenerator<DeliveryRow> {
+  const { namespace, signal } = query;
   const changes = new RowQueue(signal);
-  // Listening begins before the look back, so that nothing falls in between.
   const unsubscribe = view.fleet.onChange((change) => {
     if (change.kind !== 'delivery') return;
     if (namespace === undefined || change.row.namespace === namespace) changes.push(change.row);
   });
-  const told = new ToldDeliveries(fromRevision);
+  let last = query.fromRevision;
   try {
-    const past = await view.fleet.listDeliveries({ ...scope(namespace), sinceRevision: fromRevision });
-    let lastRevision = fromRevision;
-    for (const row of past.rows) {
-      lastRevision = Math.max(lastRevision, row.revision);
-      const event = await eventOf(view, row, told);
-      if (event) yield event;
-    }
-    for (let row = await changes.take(); row !== undefined; row = await changes.take()) {
-      if (row.revision <= lastRevision) continue;
-      lastRevision = row.revision;
-      const event = await eventOf(view, row, told);
-      if (event) yield event;
+    while (!signal.aborted) {
+      if (changes.isBehind) {
+        // Collecting begins before the look back, so that nothing falls in between.
+        changes.collect();
+        const past = await view.fleet.listDeliveries({ ...scope(namespace), sinceRevision: last });
+        for (const row of past.rows) {
+          last = row.revision;
+          yield row;
+        }
+      }
+      const row = await changes.take();
+      if (row === undefined || row.revision <= last) continue;
+      last = row.revision;
+      yield row;
     }
   } finally {
     unsubscribe();
@@ -103,9 +113,13 @@ class ToldDeliveries {
   }
 }
 
-/** Rows in the order in which they came; ends when the signal fires. */
+/** A watcher that is further behind reads the rows from the store again. */
+const maxQueuedRows = 1000;
+
+/** Rows in the order in which they came. Behind at first, and again when there are too many of them. */
 class RowQueue {
-  readonly #rows: DeliveryRow[] = [];
+  #rows: DeliveryRow[] = [];
+  #isBehind = true;
   readonly #signal: AbortSignal;
   #wake: (() => void) | undefined;
 
@@ -114,13 +128,27 @@ class RowQueue {
     signal.addEventListener('abort', () => this.#wake?.(), { once: true });
   }
 
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  collect(): void {
+    this.#isBehind = false;
+  }
+
   push(row: DeliveryRow): void {
-    this.#rows.push(row);
+    if (this.#isBehind) return;
+    if (this.#rows.length < maxQueuedRows) this.#rows.push(row);
+    else {
+      this.#rows = [];
+      this.#isBehind = true;
+    }
     this.#wake?.();
   }
 
+  /** The next one; `undefined` when behind, or when the signal has fired. */
   async take(): Promise<DeliveryRow | undefined> {
-    while (!this.#signal.aborted) {
+    while (!this.#signal.aborted && !this.#isBehind) {
       const row = this.#rows.shift();
       if (row !== undefined) return row;
       await new Promise<void>((resolve) => {

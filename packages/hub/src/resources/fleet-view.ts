@@ -17,6 +17,13 @@ export interface FleetViewOptions {
   readonly connectedWithinSeconds: number;
 }
 
+export interface SiteContact {
+  readonly connectivity: SiteConnectivity;
+  readonly lastSeenTime?: string;
+  /** When the agent last saw that what the hub has of it still holds. */
+  readonly observedTime?: string;
+}
+
 const heartbeatsKeptMilliseconds = 500;
 const expectationsKeptMilliseconds = 5_000;
 
@@ -56,14 +63,12 @@ export class FleetView {
   }
 
   /** When each site was last heard of, and what that means. `specs` of sites that the caller has at hand. */
-  async contacts(): Promise<
-    (site: string, spec?: Site['spec']) => { connectivity: SiteConnectivity; lastSeenTime?: string }
-  > {
+  async contacts(): Promise<(site: string, spec?: Site['spec']) => SiteContact> {
     const [heartbeats, expected] = await Promise.all([this.#heartbeats.get(), this.#expectedSilence.get()]);
     const { connectedWithinSeconds, clock } = this.#options;
     const now = clock.now();
     return (site, spec) => {
-      const lastSeenTime = heartbeats.get(site)?.lastSeenAt;
+      const { lastSeenAt: lastSeenTime, observedAt } = heartbeats.get(site) ?? {};
       const silence = spec === undefined ? expected.get(site) : expectedSilenceSeconds(spec);
       const connectivity = connectivityOf({
         lastSeenTime,
@@ -71,7 +76,11 @@ export class FleetView {
         expectedSilenceSeconds: silence ?? expectedSilenceSeconds(undefined),
         now,
       });
-      return { connectivity, ...(lastSeenTime === undefined ? {} : { lastSeenTime }) };
+      return {
+        connectivity,
+        ...(lastSeenTime === undefined ? {} : { lastSeenTime }),
+        ...(observedAt === undefined ? {} : { observedTime: observedAt }),
+      };
     };
   }
 

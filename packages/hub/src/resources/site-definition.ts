@@ -133,9 +133,11 @@ async function decorateSites(objects: readonly Site[], view: FleetView): Promise
   const applications = countApplications(rows);
   return objects.map((site) => {
     const { name } = site.metadata;
+    const { connectivity, lastSeenTime } = contact(name, site.spec ?? {});
     return withStatus(site, {
       ...site.status,
-      ...contact(name, site.spec ?? {}),
+      connectivity,
+      ...(lastSeenTime === undefined ? {} : { lastSeenTime }),
       epoch: epochs.get(name) ?? 0,
       applications: applications.get(name) ?? { wanted: 0, running: 0, progressing: 0, failed: 0 },
     });

@@ -37,6 +37,10 @@ export class BlobTable {
     return this.#db.get('SELECT 1 FROM blob WHERE digest = ?', [digest]) !== undefined;
   }
 
+  digests(): string[] {
+    return this.#db.all<{ digest: string }>('SELECT digest FROM blob').map((row) => row.digest);
+  }
+
   delete(digest: string): void {
     this.#db.run('DELETE FROM blob WHERE digest = ?', [digest]);
   }

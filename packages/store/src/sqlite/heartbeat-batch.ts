@@ -21,11 +21,14 @@ export class HeartbeatBatch {
     this.#commits = options.commits;
     this.#clock = options.clock;
     this.#logger = options.logger;
-    const rows = options.db.all<Heartbeat>(
-      `SELECT site, last_seen_at AS lastSeenAt, agent_epoch AS agentEpoch, agent_state_digest AS agentStateDigest
+    const rows = options.db.all<Omit<Heartbeat, 'observedAt'> & { observedAt: string | null }>(
+      `SELECT site, last_seen_at AS lastSeenAt, agent_epoch AS agentEpoch,
+         agent_state_digest AS agentStateDigest, observed_at AS observedAt
        FROM heartbeat`,
     );
-    this.#newest = new Map(rows.map((row) => [row.site, { ...row }]));
+    this.#newest = new Map(
+      rows.map(({ observedAt, ...row }) => [row.site, observedAt === null ? row : { ...row, observedAt }]),
+    );
   }
 
   touch(heartbeat: Heartbeat): void {
@@ -85,10 +88,18 @@ export class HeartbeatBatch {
 
   #write(heartbeat: Heartbeat): void {
     this.#db.run(
-      `INSERT INTO heartbeat (site, last_seen_at, agent_epoch, agent_state_digest) VALUES (?, ?, ?, ?)
+      `INSERT INTO heartbeat (site, last_seen_at, agent_epoch, agent_state_digest, observed_at)
+       VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (site) DO UPDATE SET last_seen_at = excluded.last_seen_at,
-         agent_epoch = excluded.agent_epoch, agent_state_digest = excluded.agent_state_digest`,
-      [heartbeat.site, heartbeat.lastSeenAt, heartbeat.agentEpoch, heartbeat.agentStateDigest],
+         agent_epoch = excluded.agent_epoch, agent_state_digest = excluded.agent_state_digest,
+         observed_at = excluded.observed_at`,
+      [
+        heartbeat.site,
+        heartbeat.lastSeenAt,
+        heartbeat.agentEpoch,
+        heartbeat.agentStateDigest,
+        heartbeat.observedAt ?? null,
+      ],
     );
   }
 }

@@ -283,6 +283,11 @@ export class SqliteFleetStore implements FleetStore {
     await this.#commits.write(() => this.#blobs.delete(digest));
   }
 
+  async blobDigests(): Promise<string[]> {
+    this.#requireOpen();
+    return this.#blobs.digests();
+  }
+
   onChange(listener: (change: FleetChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

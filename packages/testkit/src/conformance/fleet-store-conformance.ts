@@ -480,6 +480,7 @@ function blobs(createDatabase: CreateTestDatabase): void {
       await Promise.all([fleet.putBlob(digest, bytes), fleet.putBlob(digest, bytes)]);
       assert.equal(await fleet.hasBlob(digest), true);
       assert.equal(Buffer.compare((await fleet.findBlob(digest)) ?? Buffer.from('?'), bytes), 0);
+      assert.ok((await fleet.blobDigests()).includes(digest));
       await fleet.deleteBlob(digest);
       await fleet.deleteBlob(digest);
       assert.equal(await fleet.findBlob(digest), undefined);

@@ -142,8 +142,9 @@ async function remove(ctx: ControllerContext, application: Application): Promise
 
   for (const rollout of (await client.list<Rollout>(rollouts, { namespace })).items) {
     if (!isOwnedBy(rollout, application)) continue;
-    await client.delete(rollouts, rollout.metadata).catch(ignoreNotFound);
+    // First, so that a crash in between leaves a Rollout that leads here again.
     await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
+    await client.delete(rollouts, rollout.metadata).catch(ignoreNotFound);
   }
   for (const release of (await client.list<Release>(releases, { namespace })).items) {
     if (isOwnedBy(release, application)) await deleteRelease(ctx, release);

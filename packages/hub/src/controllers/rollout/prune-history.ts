@@ -21,10 +21,11 @@ export async function pruneHistory(
   if (old.length === 0) return;
   const { name, namespace = '' } = application.metadata;
   for (const rollout of old) {
+    // First, so that a crash in between leaves a Rollout that leads here again.
+    await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
     await client.delete(rollouts, rollout.metadata).catch((error: unknown) => {
       if (!isNotFound(error)) throw error;
     });
-    await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
   }
   const { rows } = await fleet.listDeliveries({ namespace, application: name });
   const inUse = new Set(rows.map((row) => row.release));

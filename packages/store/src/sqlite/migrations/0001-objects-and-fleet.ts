@@ -78,7 +78,8 @@ export const objectsAndFleet: Migration = {
       site TEXT PRIMARY KEY,
       last_seen_at TEXT NOT NULL,
       agent_epoch INTEGER NOT NULL,
-      agent_state_digest TEXT NOT NULL
+      agent_state_digest TEXT NOT NULL,
+      observed_at TEXT
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE rollout_member (

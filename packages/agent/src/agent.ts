@@ -1,0 +1,263 @@
+import { join } from 'node:path';
+import type { AgentInfo, Clock, KubeObject, Logger } from '@selvedge/api';
+import { keyFingerprint } from '@selvedge/api/node';
+import type { Driver } from './drivers/driver.ts';
+import { enrol } from './enrolment/enrol.ts';
+import { EnrolmentRefused } from './enrolment/enrolment-refused.ts';
+import { type EnrolmentToken, parseEnrolmentToken } from './enrolment/enrolment-token.ts';
+import { HubClock } from './hub-connection/hub-clock.ts';
+import type { ProxySettings } from './hub-connection/proxy-settings.ts';
+import { firstKeyFile, loadOrMakeAgentKey, nextKeyFile } from './identity/agent-key.ts';
+import { SiteSession } from './site-session.ts';
+import { AgentDatabase, isStorageFull } from './state/agent-database.ts';
+import { makePrivateDirectory, removeLeftovers } from './state/atomic-file.ts';
+import { ContactRecord } from './state/contact-record.ts';
+import { ContentStore } from './state/content-store.ts';
+import { type Enrolment, findEnrolment, findMeta, putMeta, saveEnrolment } from './state/enrolment-record.ts';
+import { ReportBook } from './state/report-book.ts';
+import { SpaceReserve } from './state/space-reserve.ts';
+import { lockStateDirectory } from './state/state-lock.ts';
+
+/** What a driver is made for. */
+export interface DriverContext {
+  readonly site: { readonly name: string; readonly uid: string };
+  /** Manifests by digest, from this machine only. */
+  findManifests(digest: string): Promise<readonly KubeObject[] | undefined>;
+}
+
+export interface AgentOptions {
+  readonly stateDir: string;
+  /** Text of the token; needed for the first enrolment, and to enrol again when the key was refused. */
+  readonly token?: string;
+  readonly createDriver: (context: DriverContext) => Driver;
+  readonly machine: Omit<AgentInfo, 'runtime'>;
+  readonly proxies: ProxySettings;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Longest wait of one poll. */
+  readonly longestWaitSeconds?: number;
+  readonly keyRefusedRetryMs?: number;
+}
+
+/**
+ * One site's agent. `run` ends when the signal fires (containers go on running) or with an error: `EnrolmentRefused` when a person
+ * has to act. What was accepted before is driven before the hub is asked for anything.
+ */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const keysDir = join(options.stateDir, 'keys');
+  await makePrivateDirectory(options.stateDir);
+  await makePrivateDirectory(keysDir);
+  const lock = lockStateDirectory(options.stateDir);
+  try {
+    await removeLeftovers(keysDir);
+    await removeLeftovers(options.stateDir);
+    const database = await openDatabase(options, signal);
+    if (database === undefined) return;
+    try {
+      const agent = await Agent.open({ ...options, keysDir, database });
+      await agent.run(signal);
+    } finally {
+      database.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+/** Waits for space when even the reserve is not enough; undefined when the signal fired meanwhile. */
+async function openDatabase(options: AgentOptions, signal: AbortSignal): Promise<AgentDatabase | undefined> {
+  const reserve = new SpaceReserve(options.stateDir);
+  while (!signal.aborted) {
+    try {
+      const database = AgentDatabase.open(options.stateDir);
+      reserve.keep();
+      return database;
+    } catch (error) {
+      if (!isStorageFull(error)) throw error;
+      options.logger.error('the disk is full; free some space, the agent goes on by itself', { error });
+      reserve.release();
+      await options.clock.sleep(fullDiskRetryMs, signal);
+    }
+  }
+  return undefined;
+}
+
+const fullDiskRetryMs = 1000;
+
+type OpenOptions = AgentOptions & { keysDir: string; database: AgentDatabase };
+
+class Agent {
+  readonly #options: OpenOptions;
+  readonly #clock: HubClock;
+  readonly #content: ContentStore;
+  readonly #book: ReportBook;
+  readonly #contact: ContactRecord;
+
+  private constructor(options: OpenOptions, content: ContentStore) {
+    const { database, clock, stateDir, logger } = options;
+    this.#options = options;
+    this.#content = content;
+    this.#clock = new HubClock({ clock, savedOffsetMs: Number(findMeta(database, 'clockOffsetMs') ?? 0) });
+    this.#book = new ReportBook(database);
+    this.#contact = new ContactRecord({ stateDir, clock: this.#clock, logger });
+  }
+
+  static async open(options: OpenOptions): Promise<Agent> {
+    return new Agent(options, await ContentStore.open(options.database, options.keysDir));
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    const known = findEnrolment(this.#options.database);
+    const token = this.#readToken(known);
+    if (known !== undefined) {
+      await this.#serve(known, token, signal);
+      return;
+    }
+    if (token === undefined) {
+      throw new EnrolmentRefused(
+        'this agent is not enrolled yet; give it a token: --token-file FILE (made by "selvedge site token NAME")',
+      );
+    }
+    try {
+      await this.#serve(await this.#enrol(token, undefined, signal), undefined, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      logger.info('stopped before the enrolment was done');
+    }
+  }
+
+  /** A token matters only when this state directory is not enrolled, or no longer. */
+  #readToken(known: Enrolment | undefined): EnrolmentToken | undefined {
+    const { token: text, logger } = this.#options;
+    if (text === undefined) return undefined;
+    if (known === undefined) return parseEnrolmentToken(text);
+    let token: EnrolmentToken;
+    try {
+      token = parseEnrolmentToken(text);
+    } catch (error) {
+      // The applications of an enrolled site do not stop for a typing error.
+      logger.warn('the token is not used: the agent is enrolled already', { site: known.site, error });
+      return undefined;
+    }
+    if (token.fleetKeyFingerprint !== keyFingerprint(known.fleetKey)) {
+      throw new EnrolmentRefused(
+        `${this.#options.stateDir} belongs to site ${known.site} of another hub than the token; use another --state directory for the other hub, or leave the token out`,
+      );
+    }
+    if (known.keyRefusal !== undefined && token.digest !== known.tokenDigest) return token;
+    logger.info('the token is not used: the agent is enrolled already', { site: known.site });
+    return undefined;
+  }
+
+  /** Drives and syncs until the signal; with a token, the key was refused and the site is enrolled again meanwhile. */
+  async #serve(enrolment: Enrolment, token: EnrolmentToken | undefined, signal: AbortSignal): Promise<void> {
+    const { options, session: first } = await this.#openSession(enrolment);
+    let session = first;
+    try {
+      await session.startDriver(signal);
+      if (token !== undefined) {
+        const renewed = await this.#enrolAgain(token, enrolment, signal);
+        if (renewed !== undefined) {
+          await session.stopDriver();
+          session = (await this.#openSession(renewed)).session;
+          await session.startDriver(signal);
+        }
+      }
+      if (!signal.aborted) await session.sync(signal);
+    } finally {
+      await session.stopDriver();
+      options.logger.info('agent stopped; containers go on running');
+    }
+  }
+
+  async #openSession(enrolment: Enrolment): Promise<{ options: OpenOptions; session: SiteSession }> {
+    const { keysDir, database, createDriver } = this.#options;
+    const content = this.#content;
+    const driver = createDriver({
+      site: { name: enrolment.site, uid: enrolment.siteUid },
+      findManifests: async (digest) => {
+        const bytes = content.find(digest);
+        return bytes && (JSON.parse(bytes.toString('utf8')) as readonly KubeObject[]);
+      },
+    });
+    const session = await SiteSession.open({
+      enrolment,
+      key: await loadOrMakeAgentKey(keysDir, enrolment.keyFile),
+      database,
+      content,
+      book: this.#book,
+      contact: this.#contact,
+      driver,
+      hubClock: this.#clock,
+      options: this.#options,
+    });
+    return { options: this.#options, session };
+  }
+
+  async #enrol(
+    token: EnrolmentToken,
+    former: Enrolment | undefined,
+    signal: AbortSignal,
+  ): Promise<Enrolment> {
+    const { keysDir, database, machine, proxies, logger } = this.#options;
+    const keyFile = former === undefined ? firstKeyFile : nextKeyFile(former.keyFile);
+    const key = await loadOrMakeAgentKey(keysDir, keyFile);
+    const { identity, site, siteUid } = await enrol({
+      token,
+      key,
+      agentInfo: machine,
+      proxies,
+      clock: this.#clock,
+      logger,
+      signal,
+      onWaiting: (message) => this.#contact.failed(message),
+    });
+    if (former !== undefined && former.site !== site) {
+      throw new EnrolmentRefused(
+        `${this.#options.stateDir} holds the applications of site ${former.site}, and the token was for site ${site}; use an empty --state directory for another site`,
+      );
+    }
+    const enrolment: Enrolment = {
+      hubs: token.hubs.map((hub) => hub.href),
+      hubId: identity.hubId,
+      fleetKey: identity.fleetKey,
+      caCertificate: identity.caCertificate,
+      site,
+      siteUid,
+      formerSiteUids: formerUids(former, siteUid),
+      keyFile,
+      tokenDigest: token.digest,
+    };
+    database.transaction(() => {
+      saveEnrolment(database, enrolment);
+      putMeta(database, 'clockOffsetMs', String(Math.round(this.#clock.offsetMs)));
+      this.#book.startAt(this.#clock.now().getTime());
+    });
+    logger.info('enrolled', { site, hub: token.hubs[0]?.origin, key: key.fingerprint });
+    return enrolment;
+  }
+
+  /** Undefined when the hub said no: then all stays as it is, and the applications run on. */
+  async #enrolAgain(
+    token: EnrolmentToken,
+    former: Enrolment,
+    signal: AbortSignal,
+  ): Promise<Enrolment | undefined> {
+    const { logger } = this.#options;
+    logger.info('the hub had refused the key of this agent; enrolling again with the new token');
+    try {
+      return await this.#enrol(token, former, signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      if (!(error instanceof EnrolmentRefused)) throw error;
+      logger.error('enrolling again failed; applications run on without the hub', { error: error.message });
+      return undefined;
+    }
+  }
+}
+
+function formerUids(former: Enrolment | undefined, siteUid: string): string[] {
+  if (former === undefined) return [];
+  return [...new Set([...former.formerSiteUids, former.siteUid])].filter((uid) => uid !== siteUid);
+}

@@ -1,0 +1,56 @@
+import type { DesiredItem, ItemReport, KubeObject } from '@selvedge/api';
+
+/** One item that the site is to run. Everything in it comes from the verified desired state. */
+export interface DriverItem {
+  readonly item: DesiredItem;
+  readonly siteName: string;
+  /** Values for `${site.variables.NAME}`. */
+  readonly variables: Readonly<Record<string, string | number | boolean>>;
+  /**
+   * The release's manifests, from the agent's local, digest-verified content. May be called again at any time; rejects
+   * while the content is not here yet (the driver reports Pending and asks again).
+   */
+  manifests(): Promise<readonly KubeObject[]>;
+}
+
+/** A tombstone to carry out: the only thing that removes what an item has at this site. */
+export interface RemovalOrder {
+  readonly id: string;
+  readonly uid: string;
+  readonly epoch: number;
+}
+
+/**
+ * What a driver says of one item. Times are the machine's own clock; the sync side corrects them and adds `seq`. The
+ * answer to a removal order has an empty `release` and `digest`.
+ */
+export type DriverReport = Omit<ItemReport, 'seq'>;
+
+/**
+ * Carries out items of one kind on this machine. Level-based: the last call of `setDesired` and the open removal orders are
+ * the whole truth, so calls are idempotent and can be repeated after a restart. Methods never block on the runtime.
+ */
+export interface Driver {
+  /** First part of the ids of the items that it takes. */
+  readonly kind: 'Application';
+  /**
+   * Starts the loop and resolves at once; the loop goes on until the signal fires or `stop`. A runtime that cannot be reached is
+   * reported with the items (reason `RuntimeUnavailable`) and tried again, so this never rejects.
+   */
+  start(signal: AbortSignal): Promise<void>;
+  /** All items that this driver is to run. An item that is missing from the list is left as it is: absence removes nothing. */
+  setDesired(items: readonly DriverItem[]): void;
+  /** Give it again after a restart until `Removed` was reported: orders are not kept by the driver. */
+  remove(order: RemovalOrder): void;
+  /** Called whenever an item's report changed in anything but `observedTime`. */
+  onReport(listener: (report: DriverReport) => void): void;
+  /**
+   * When the driver last saw everything that it reported, by the machine's clock: what it reported still held then. `undefined` before
+   * the first look and while the runtime cannot be reached.
+   */
+  lastLook(): Date | undefined;
+  /** What runs the containers, for `AgentInfo.runtime`: `podman 4.3.1 rootless`. */
+  describe(): Promise<{ runtime: string }>;
+  /** Ends the loop and waits for the step at hand. Containers go on running. */
+  stop(): Promise<void>;
+}

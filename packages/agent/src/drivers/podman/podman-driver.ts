@@ -1,0 +1,426 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, KubeObject, Logger } from '@selvedge/api';
+import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
+import { ImageStore } from './images.ts';
+import { ItemKeeper } from './item-keeper.ts';
+import { ItemRecords, replaceFile } from './item-record.ts';
+import type { Problem } from './item-state.ts';
+import { isDiskFull, isUnreachable, LibpodClient } from './libpod-client.ts';
+import { type ObservedPod, observePods } from './observe.ts';
+import { PodmanNames, type SiteIdentity } from './ownership.ts';
+import { PodExecutor } from './pod-executor.ts';
+import { chooseVolatileDir, PodFiles } from './pod-files.ts';
+import { PodNetworkAccess } from './pod-network-access.ts';
+import { addressOf, ensureNetwork, type PodmanHost, readPodmanHost } from './podman-host.ts';
+import { ExecProbes } from './probes/exec-probe.ts';
+import { Prober } from './probes/prober.ts';
+import { Removals } from './removals.ts';
+import { RestartBackoff } from './restart-backoff.ts';
+import { EndpointSync, routesOf } from './services/endpoint-sync.ts';
+import { ServicePods } from './services/service-pods.ts';
+import type { SiteRuntime, SiteView } from './site-runtime.ts';
+import { TaskRunner } from './task-runner.ts';
+
+export interface PodmanDriverOptions {
+  readonly socketPath: string;
+  /** Folder of this driver alone. */
+  readonly stateDir: string;
+  /** Folder for Secrets, below a tmpfs. Default: one of the machine's usual places. */
+  readonly volatileDir?: string;
+  readonly site: SiteIdentity;
+  /** Addresses of the site's pods: `10.214.0.0/16`. */
+  readonly podCidr: string;
+  /** Address of the machine on which Services are published. */
+  readonly hostIp: string;
+  /** Registries without TLS, or with a certificate that nobody knows: `host:port`. */
+  readonly insecureRegistries: readonly string[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Local content of a release that is not wanted any more but may still have pods. */
+  readonly findManifests?: (digest: string) => Promise<readonly KubeObject[] | undefined>;
+}
+
+/** Runs a site's applications on Podman. */
+export function createPodmanDriver(options: PodmanDriverOptions): Driver {
+  return new PodmanDriver(options);
+}
+
+/** Without any event the site is looked at this often. */
+const resyncMs = 60_000;
+const retryMs = 5_000;
+/** Events come in swarms. */
+const settleMs = 150;
+/** Between taking a pod out of traffic and SIGTERM: what is on its way still arrives. */
+const drainMs = 1_500;
+/** Podman may be restarted without anybody being told. */
+const unreachableGraceMs = 20_000;
+
+class PodmanDriver implements Driver {
+  readonly kind = 'Application';
+  readonly #options: PodmanDriverOptions;
+  readonly #client: LibpodClient;
+  readonly #names: PodmanNames;
+  readonly #records: ItemRecords;
+  readonly #removals: Removals;
+  readonly #tasks: TaskRunner;
+  readonly #keepers = new Map<string, ItemKeeper>();
+  /** Pods out of traffic. A name stays until the site was looked at again after the pod's removal. */
+  readonly #leaving = new Set<string>();
+  readonly #left = new Set<string>();
+  readonly #addresses = new Map<string, string>();
+  readonly #stop = new AbortController();
+  readonly #listeners: ((report: DriverReport) => void)[] = [];
+  readonly #reported = new Map<string, string>();
+  #desired: readonly DriverItem[] = [];
+  #host: PodmanHost | undefined;
+  #runtime: SiteRuntime | undefined;
+  #endpoints: EndpointSync | undefined;
+  #endpointTurn: Promise<void> = Promise.resolve();
+  #lastView: SiteView | undefined;
+  #writtenReady = '';
+  #unreachableSince: number | undefined;
+  #lastLook: Date | undefined;
+  #wake: () => void = () => undefined;
+  #isWoken = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(options: PodmanDriverOptions) {
+    this.#options = options;
+    this.#client = new LibpodClient(options.socketPath);
+    this.#names = new PodmanNames(options.site);
+    this.#records = new ItemRecords(join(options.stateDir, 'items'));
+    this.#removals = new Removals(this.#records, options.clock);
+    this.#tasks = new TaskRunner({
+      clock: options.clock,
+      logger: options.logger,
+      onEnd: () => this.#wakeUp(),
+    });
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    if (this.#loop) return;
+    if (signal.aborted) this.#stop.abort();
+    signal.addEventListener('abort', () => this.#stop.abort(), { once: true });
+    this.#loop = this.#run();
+  }
+
+  setDesired(items: readonly DriverItem[]): void {
+    this.#desired = [...items];
+    this.#wakeUp();
+  }
+
+  remove(order: RemovalOrder): void {
+    this.#removals.add(order);
+    this.#wakeUp();
+  }
+
+  onReport(listener: (report: DriverReport) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  lastLook(): Date | undefined {
+    return this.#lastLook;
+  }
+
+  async describe(): Promise<{ runtime: string }> {
+    const { version, isRootless } = this.#host ?? (await readPodmanHost(this.#client));
+    return { runtime: `podman ${version} ${isRootless ? 'rootless' : 'rootful'}` };
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#wakeUp();
+    await this.#loop;
+    await this.#tasks.close();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    const watching = this.#watchEvents();
+    while (!signal.aborted) {
+      this.#isWoken = false;
+      let wait = retryMs;
+      try {
+        wait = await this.#reconcile();
+        this.#unreachableSince = undefined;
+        this.#lastLook = this.#lastView && new Date(this.#lastView.now);
+      } catch (error) {
+        if (signal.aborted) break;
+        await this.#onFailure(error);
+      }
+      await this.#sleep(wait);
+    }
+    this.#runtime?.prober.stop();
+    await watching;
+  }
+
+  async #onFailure(error: unknown): Promise<void> {
+    const now = this.#options.clock.now().getTime();
+    this.#unreachableSince ??= now;
+    this.#lastLook = undefined;
+    this.#options.logger.warn('site cannot be reconciled', { error });
+    if (isUnreachable(error) && now - this.#unreachableSince < unreachableGraceMs) return;
+    const message = error instanceof Error ? error.message : String(error);
+    const problem = {
+      reason: isDiskFull(error) ? 'DiskFull' : 'RuntimeUnavailable',
+      message,
+      isLasting: false,
+    };
+    this.#sendReports(problem);
+    if (!this.#runtime) await this.#reportWithoutRuntime(problem);
+  }
+
+  /** Podman has not answered since the agent started. */
+  async #reportWithoutRuntime({ reason, message }: Problem): Promise<void> {
+    const records = await this.#records.loadAll().catch(() => []);
+    for (const desired of this.#desired) {
+      const { id, uid, epoch, release, digest } = desired.item;
+      const record = records.find((r) => r.uid === uid);
+      const wasRunning = record?.hasSucceeded === true && record.active?.item.digest === digest;
+      const state = wasRunning ? 'Degraded' : 'Preparing';
+      const sinceTime = new Date(this.#unreachableSince ?? 0).toISOString();
+      this.#send({ id, uid, epoch, release, digest, state, reason, message, sinceTime });
+    }
+  }
+
+  /** One look at the site and the steps that follow from it. @returns how long to wait without an event. */
+  async #reconcile(): Promise<number> {
+    const { clock } = this.#options;
+    const runtime = (this.#runtime ??= await this.#prepareRuntime());
+    this.#adoptDesired(runtime);
+    const view = await this.#observe();
+    this.#lastView = view;
+    const keepers = [...this.#keepers.values()];
+    for (const keeper of keepers) await keeper.load(view);
+    runtime.prober.watch(keepers.flatMap((keeper) => keeper.probeTargets(view)));
+    for (const keeper of keepers) await keeper.act(view);
+    await this.#syncEndpoints(view);
+    for (const report of await this.#removals.act(view, runtime)) this.#send(report);
+    this.#sendReports(undefined);
+    await this.#persist(runtime);
+    const now = clock.now().getTime();
+    const wakeAt = Math.min(this.#tasks.nextRetry(now), ...keepers.map((keeper) => keeper.wakeAt));
+    const jitter = 1 + Math.random() * 0.2;
+    return Math.max(settleMs, Math.min(resyncMs * jitter, wakeAt - now + 10));
+  }
+
+  /** A full disk must not keep pods from being looked after; what was not written is written next time. */
+  async #persist(runtime: SiteRuntime): Promise<void> {
+    try {
+      for (const keeper of this.#keepers.values()) await this.#records.save(keeper.record);
+      await this.#saveReady(runtime.prober);
+    } catch (error) {
+      this.#options.logger.warn('state of the driver cannot be written', { error });
+    }
+  }
+
+  async #prepareRuntime(): Promise<SiteRuntime> {
+    const { site, stateDir, clock, logger, hostIp, podCidr, insecureRegistries } = this.#options;
+    const client = this.#client;
+    const names = this.#names;
+    const host = await readPodmanHost(client);
+    this.#host = host;
+    const gateway = await ensureNetwork(client, { names, site, podCidr });
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const volatileDir = this.#options.volatileDir ?? (await chooseVolatileDir(names.network));
+    const files = new PodFiles(stateDir, volatileDir);
+    const pods = await observePods(client, site.uid);
+    await files.keepOnly(new Set(pods.map((pod) => pod.name)));
+    const network = new PodNetworkAccess(host.isRootless);
+    this.#endpoints = new EndpointSync(network, logger);
+    const prober = new Prober({
+      access: { exec: new ExecProbes(client), network },
+      clock,
+      onChange: () => this.#wakeUp(),
+    });
+    prober.remember(await this.#readReady());
+    const shownHostIp = hostIp === '0.0.0.0' ? gateway : hostIp;
+    const runtime: SiteRuntime = {
+      client,
+      names,
+      site,
+      prober,
+      clock,
+      logger,
+      capabilities: host,
+      tasks: this.#tasks,
+      signal: this.#stop.signal,
+      backoff: new RestartBackoff(),
+      images: new ImageStore(client, { insecureRegistries, logger }),
+      executor: new PodExecutor({ client, names, site, files, hostIp: shownHostIp }),
+      services: new ServicePods({ client, names, site, hostIp }),
+      findManifests: async (digest) => await this.#findManifests(digest),
+      retirePod: async (pod) => await this.#retirePod(pod),
+      isLeaving: (name) => this.#leaving.has(name),
+    };
+    for (const record of await this.#records.loadAll()) {
+      this.#keepers.set(record.uid, new ItemKeeper(record, runtime));
+    }
+    return runtime;
+  }
+
+  #adoptDesired(runtime: SiteRuntime): void {
+    const now = this.#options.clock.now().getTime();
+    for (const desired of this.#desired) {
+      const { id, uid, epoch } = desired.item;
+      this.#removals.cancel(uid, epoch);
+      if (this.#removals.has(uid)) continue;
+      let keeper = this.#keepers.get(uid);
+      if (!keeper) {
+        keeper = new ItemKeeper({ id, uid, earlier: [], hasSucceeded: false }, runtime);
+        this.#keepers.set(uid, keeper);
+      }
+      keeper.want(desired, now);
+    }
+    for (const uid of this.#keepers.keys()) if (this.#removals.has(uid)) this.#keepers.delete(uid);
+  }
+
+  async #observe(): Promise<SiteView> {
+    this.#tasks.beginLook();
+    for (const name of this.#left) this.#leaving.delete(name);
+    this.#left.clear();
+    const pods = await observePods(this.#client, this.#options.site.uid);
+    const addresses = new Map<string, string>();
+    const known = new Set<string>();
+    for (const { infra } of pods) {
+      if (infra?.state !== 'running') continue;
+      const key = `${infra.id} ${infra.pid}`;
+      known.add(key);
+      const address =
+        this.#addresses.get(key) ?? (await addressOf(this.#client, infra.id, this.#names.network));
+      if (address === undefined) continue;
+      this.#addresses.set(key, address);
+      addresses.set(infra.id, address);
+    }
+    for (const key of this.#addresses.keys()) if (!known.has(key)) this.#addresses.delete(key);
+    return { now: this.#options.clock.now().getTime(), pods, addresses };
+  }
+
+  /** Lets each Service lead to the pods that are ready and stay. One at a time: a later call must have the last word. */
+  #syncEndpoints(view: SiteView): Promise<void> {
+    const turn = this.#endpointTurn.then(() => this.#setEndpoints(view));
+    this.#endpointTurn = turn;
+    return turn;
+  }
+
+  async #setEndpoints(view: SiteView): Promise<void> {
+    const ready = new Set([...this.#keepers.values()].flatMap((keeper) => [...keeper.servingPods]));
+    const candidates = view.pods
+      .filter((pod) => pod.role === 'pod' && !this.#leaving.has(pod.name))
+      .flatMap((pod) => {
+        const ip = view.addresses.get(pod.infra?.id ?? '');
+        const { namespace, labels, ports } = pod;
+        return ip === undefined ? [] : [{ namespace, labels, ip, ports, isReady: ready.has(pod.name) }];
+      });
+    for (const service of [...this.#keepers.values()].flatMap((keeper) => keeper.services)) {
+      const pod = view.pods.find((p) => p.role === 'service' && p.service === service.key);
+      const address = view.addresses.get(pod?.infra?.id ?? '');
+      if (service.isHeadless || !pod || address === undefined) continue;
+      try {
+        await this.#endpoints?.apply(service, pod, { address, routes: routesOf(service, candidates) });
+      } catch (error) {
+        this.#options.logger.warn('service endpoints cannot be set', { service: service.key, error });
+        this.#wakeUp();
+      }
+    }
+  }
+
+  async #retirePod(pod: ObservedPod): Promise<void> {
+    this.#leaving.add(pod.name);
+    // Its successor need not wait until it is gone.
+    this.#wakeUp();
+    try {
+      if (this.#lastView) await this.#syncEndpoints(this.#lastView);
+      if (pod.infra?.state === 'running') await this.#options.clock.sleep(drainMs, this.#stop.signal);
+      if (this.#stop.signal.aborted) return;
+      await this.#runtime?.executor.removePod(pod);
+    } finally {
+      this.#left.add(pod.name);
+    }
+  }
+
+  async #findManifests(digest: string): Promise<readonly KubeObject[] | undefined> {
+    const wanted = this.#desired.find(({ item }) => item.digest === digest);
+    return wanted ? await wanted.manifests() : await this.#options.findManifests?.(digest);
+  }
+
+  #sendReports(runtimeProblem: Problem | undefined): void {
+    for (const keeper of this.#keepers.values()) {
+      const report = keeper.report(runtimeProblem);
+      if (report) this.#send(report);
+    }
+  }
+
+  #send(report: Omit<DriverReport, 'observedTime'>): void {
+    const now = this.#options.clock.now();
+    const text = JSON.stringify(report);
+    if (this.#reported.get(report.uid) === text) return;
+    this.#reported.set(report.uid, text);
+    for (const listener of this.#listeners) listener({ ...report, observedTime: now.toISOString() });
+  }
+
+  async #readReady(): Promise<string[]> {
+    const text = await readFile(this.#readyPath, 'utf8').catch(() => '[]');
+    this.#writtenReady = text;
+    return JSON.parse(text) as string[];
+  }
+
+  async #saveReady(prober: Prober): Promise<void> {
+    const text = JSON.stringify(prober.readyContainers());
+    if (text === this.#writtenReady) return;
+    await replaceFile(this.#readyPath, text);
+    this.#writtenReady = text;
+  }
+
+  get #readyPath(): string {
+    return join(this.#options.stateDir, 'ready.json');
+  }
+
+  async #watchEvents(): Promise<void> {
+    const { signal } = this.#stop;
+    const filters = JSON.stringify({ type: ['container'] });
+    while (!signal.aborted) {
+      try {
+        const events = this.#client.stream<PodmanEvent>({
+          path: '/events',
+          query: { stream: true, filters },
+          signal,
+        });
+        for await (const event of events) if (isNews(event)) this.#wakeUp();
+      } catch (error) {
+        if (!signal.aborted) this.#options.logger.debug('event stream broke off', { error });
+      }
+      await this.#options.clock.sleep(retryMs, signal);
+      this.#wakeUp();
+    }
+  }
+
+  #wakeUp(): void {
+    this.#isWoken = true;
+    this.#wake();
+  }
+
+  async #sleep(milliseconds: number): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#stop;
+    if (!this.#isWoken) {
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await clock.sleep(milliseconds, AbortSignal.any([woken.signal, signal]));
+      this.#wake = () => undefined;
+    }
+    if (this.#isWoken) await clock.sleep(settleMs, signal);
+  }
+}
+
+interface PodmanEvent {
+  Action?: string;
+  status?: string;
+}
+
+/** Probes and our own looking around make events too. */
+function isNews(event: PodmanEvent): boolean {
+  const action = event.Action ?? event.status ?? '';
+  return ['start', 'died', 'die', 'stop', 'remove', 'create', 'kill', 'pause', 'unpause'].includes(action);
+}

@@ -1,0 +1,6 @@
+/** What the machine's Podman can do for this user. */
+export interface RuntimeCapabilities {
+  readonly isRootless: boolean;
+  readonly canLimitCpu: boolean;
+  readonly canLimitMemory: boolean;
+}

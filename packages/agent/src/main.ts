@@ -1,0 +1,125 @@
+import './frugal-engine.ts';
+import { readFileSync } from 'node:fs';
+import { arch, hostname, tmpdir } from 'node:os';
+import { createLogger, systemClock } from '@selvedge/api/node';
+import { Command, InvalidArgumentError } from 'commander';
+import { formatStatus } from './commands/format-status.ts';
+import { readStatus } from './commands/read-status.ts';
+import { run } from './commands/run.ts';
+import { EnrolmentRefused } from './enrolment/enrolment-refused.ts';
+import { readProxySettings } from './hub-connection/proxy-settings.ts';
+
+/** Of the product; all packages carry one version. */
+const version = '0.1.0';
+
+interface RunFlags {
+  state: string;
+  token?: string;
+  tokenFile?: string;
+  podmanSocket?: string;
+  podCidr: string;
+  hostIp: string;
+  insecureRegistry: string[];
+  longestWait: number;
+  logLevel: string;
+}
+
+const program = new Command('selvedge-agent')
+  .description('Runs the applications of one site, as its hub wants them; on by itself when the hub is away.')
+  .version(version)
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 1));
+
+program
+  .command('run')
+  .description('Run the agent of this site. Ends at SIGTERM; containers go on running.')
+  .requiredOption('--state <dir>', 'state directory: key, desired state, reports; one agent per directory')
+  .option(
+    '--token <token>',
+    'enrolment token (other users of this machine can see it: rather use --token-file)',
+  )
+  .option('--token-file <file>', 'file with the enrolment token; or set SELVEDGE_TOKEN')
+  .option('--podman-socket <path>', 'Podman API socket; without it the agent starts "podman system service"')
+  .option('--pod-cidr <cidr>', "addresses of this site's pods", '10.117.0.0/16')
+  .option('--host-ip <ip>', 'address on which ports are published', '0.0.0.0')
+  .option('--insecure-registry <host:port>', 'registry without TLS (repeatable)', collect, [])
+  .option('--longest-wait <seconds>', 'longest silent wait for the hub', positiveNumber, 55)
+  .option('--log-level <level>', 'debug, info, warn or error', 'info')
+  .action(runCommand);
+
+program
+  .command('status')
+  .description('Show what this site runs and how it stands with its hub. Works without the hub.')
+  .requiredOption('--state <dir>', 'state directory of the agent')
+  .option('-o, --output <format>', 'json')
+  .action(statusCommand);
+
+// No top-level await: the released program is one CommonJS file, which takes 4 MB less memory than an ES module.
+void program.parseAsync();
+
+async function runCommand(flags: RunFlags): Promise<void> {
+  const logger = createLogger({ level: flags.logLevel });
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+  const token = flags.token ?? (flags.tokenFile === undefined ? process.env['SELVEDGE_TOKEN'] : undefined);
+  try {
+    await run(
+      {
+        stateDir: flags.state,
+        ...(token ? { token } : {}),
+        ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
+        ...(flags.podmanSocket === undefined ? {} : { podmanSocket: flags.podmanSocket }),
+        podCidr: flags.podCidr,
+        hostIp: flags.hostIp,
+        insecureRegistries: flags.insecureRegistry,
+        longestWaitSeconds: flags.longestWait,
+        machine: { version, hostname: hostname(), os: operatingSystem(), architecture: arch() },
+        proxies: readProxySettings(process.env),
+        environment: withoutToken(process.env),
+        runtimeDir: process.env['XDG_RUNTIME_DIR'] ?? tmpdir(),
+        clock: systemClock,
+        logger,
+      },
+      stop.signal,
+    );
+    process.exit(0);
+  } catch (error) {
+    logger.error('agent ends', { error: (error as Error).message, cause: (error as Error).cause });
+    process.exit(error instanceof EnrolmentRefused ? 2 : 1);
+  }
+}
+
+async function statusCommand(flags: { state: string; output?: string }): Promise<void> {
+  try {
+    const status = await readStatus(flags.state);
+    const text =
+      flags.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status, new Date());
+    process.stdout.write(text);
+  } catch (error) {
+    process.stderr.write(`selvedge-agent: ${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+/** Podman and the containers have no business with the token. */
+function withoutToken(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { SELVEDGE_TOKEN: _token, ...rest } = environment;
+  return rest;
+}
+
+function operatingSystem(): string {
+  try {
+    return /^PRETTY_NAME="?([^"\n]+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? process.platform;
+  } catch {
+    return process.platform;
+  }
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function positiveNumber(value: string): number {
+  const number = Number(value);
+  if (!(number > 0)) throw new InvalidArgumentError('a number of seconds above 0');
+  return number;
+}

@@ -1,0 +1,223 @@
+import { X509Certificate } from 'node:crypto';
+import type { AgentInfo } from '@selvedge/api';
+import { keyFingerprint } from '@selvedge/api/node';
+import type { AgentOptions } from './agent.ts';
+import type { Driver } from './drivers/driver.ts';
+import { HubApi } from './hub-connection/hub-api.ts';
+import type { HubClock } from './hub-connection/hub-clock.ts';
+import { HubConnection } from './hub-connection/hub-connection.ts';
+import { fetchHubIdentity } from './hub-connection/hub-identity.ts';
+import { WaitLimit } from './hub-connection/wait-limit.ts';
+import type { AgentKey } from './identity/agent-key.ts';
+import type { AgentDatabase } from './state/agent-database.ts';
+import { isStorageFull } from './state/agent-database.ts';
+import type { ContactRecord } from './state/contact-record.ts';
+import type { ContentStore } from './state/content-store.ts';
+import { type Enrolment, putMeta, saveEnrolment } from './state/enrolment-record.ts';
+import { HeldState } from './state/held-state.ts';
+import type { ReportBook } from './state/report-book.ts';
+import { ContentFetcher } from './sync/content-fetcher.ts';
+import { SiteWork } from './sync/site-work.ts';
+import { StateIntake } from './sync/state-intake.ts';
+import { type ContactEvent, SyncLoop } from './sync/sync-loop.ts';
+
+export interface SiteSessionOptions {
+  readonly enrolment: Enrolment;
+  readonly key: AgentKey;
+  readonly database: AgentDatabase;
+  readonly content: ContentStore;
+  readonly book: ReportBook;
+  readonly contact: ContactRecord;
+  readonly driver: Driver;
+  readonly hubClock: HubClock;
+  readonly options: Pick<
+    AgentOptions,
+    'machine' | 'proxies' | 'logger' | 'longestWaitSeconds' | 'keyRefusedRetryMs'
+  >;
+}
+
+/** An enrolled agent at work: the driver with what was accepted, and the conversation with the hub beside it. */
+export class SiteSession {
+  readonly #parts: SiteSessionOptions;
+  readonly #work: SiteWork;
+  readonly #connection: HubConnection;
+  #enrolment: Enrolment;
+  #lastTrustRefreshMs = -Infinity;
+
+  private constructor(parts: SiteSessionOptions, held: HeldState) {
+    const { enrolment, book, driver, hubClock, options } = parts;
+    this.#parts = parts;
+    this.#enrolment = enrolment;
+    this.#work = new SiteWork({ held, book, driver, clock: hubClock, logger: options.logger });
+    this.#connection = new HubConnection({
+      hubs: enrolment.hubs.map((hub) => new URL(hub)),
+      hubCa: new X509Certificate(enrolment.caCertificate),
+      proxies: options.proxies,
+      clock: hubClock,
+      logger: options.logger,
+    });
+  }
+
+  static async open(parts: SiteSessionOptions): Promise<SiteSession> {
+    const held = await HeldState.load({
+      database: parts.database,
+      content: parts.content,
+      owner: parts.enrolment,
+      formerSiteUids: parts.enrolment.formerSiteUids,
+      logger: parts.options.logger,
+    });
+    return new SiteSession(parts, held);
+  }
+
+  /** Needs no hub: after a reboot the applications come back from this machine's own disk. */
+  async startDriver(signal: AbortSignal): Promise<void> {
+    this.#work.resume();
+    await this.#parts.driver.start(signal);
+    this.#parts.options.logger.info('driving the last accepted desired state', {
+      site: this.#enrolment.site,
+      epoch: this.#work.held.acceptedMark.epoch,
+      items: this.#work.held.driverItems(this.#parts.driver.kind).length,
+    });
+  }
+
+  /** Containers go on running. Bounded: a driver that hangs does not keep the machine from shutting down. */
+  async stopDriver(): Promise<void> {
+    const { driver, hubClock } = this.#parts;
+    await Promise.race([driver.stop(), hubClock.sleep(longestStopMs)]);
+    this.#work.stop();
+    this.#connection.close();
+  }
+
+  /** Until the signal fires. */
+  async sync(signal: AbortSignal): Promise<void> {
+    const { content, hubClock: clock, key, options } = this.#parts;
+    const { logger } = options;
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    const speaker = { key, hubId: this.#enrolment.hubId, site: this.#enrolment.site };
+    const api = new HubApi({ connection: this.#connection, speaker, clock });
+    const intake = new StateIntake({
+      work: this.#work,
+      owner: this.#enrolment,
+      clock,
+      logger,
+      signal: either,
+    });
+    const fetcher = new ContentFetcher({ api, content, work: this.#work, clock, logger });
+    intake.onAccepted(() => {
+      this.#work.collectGarbage();
+      fetcher.wake();
+    });
+    let wasAway = false;
+    const loop = new SyncLoop({
+      api,
+      work: this.#work,
+      intake,
+      waitLimit: new WaitLimit(options.longestWaitSeconds),
+      clock,
+      logger,
+      agentInfo: () => this.#describeAgent(either),
+      onContact: async (event) => {
+        if (event.kind === 'answered' && wasAway) fetcher.wake();
+        wasAway = event.kind !== 'answered';
+        await this.#noteContact(event, either);
+      },
+      waitUntilReachable: (waitSignal) => this.#connection.waitUntilReachable(waitSignal),
+      ...(options.keyRefusedRetryMs === undefined ? {} : { keyRefusedRetryMs: options.keyRefusedRetryMs }),
+    });
+    try {
+      await Promise.all([loop.run(either), fetcher.run(either)]);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  async #describeAgent(signal: AbortSignal): Promise<AgentInfo> {
+    const { driver, hubClock, options } = this.#parts;
+    const none = hubClock.sleep(longestDescribeMs, signal).then(() => undefined);
+    const described = await Promise.race([driver.describe().catch(() => undefined), none]);
+    return { ...options.machine, ...(described === undefined ? {} : { runtime: described.runtime }) };
+  }
+
+  async #noteContact(event: ContactEvent, signal: AbortSignal): Promise<void> {
+    const { contact, options } = this.#parts;
+    switch (event.kind) {
+      case 'answered':
+        this.#saveClockOffset();
+        if (this.#enrolment.keyRefusal !== undefined) {
+          const { keyRefusal: _past, ...enrolment } = this.#enrolment;
+          this.#keepEnrolment(enrolment);
+          options.logger.info('the hub takes the key of this agent again');
+        }
+        await contact.answered(this.#connection.hub.origin);
+        return;
+      case 'key-refused':
+        if (this.#enrolment.keyRefusal === undefined) {
+          options.logger.error(
+            'the hub refuses the key of this agent; applications run on. To join again: start the agent with a new --token',
+            { error: event.message },
+          );
+          this.#keepEnrolment({ ...this.#enrolment, keyRefusal: event.message });
+        }
+        await contact.failed(`the hub refuses the key of this agent: ${event.message}`);
+        return;
+      case 'failed':
+        await contact.failed(event.message);
+        if (event.isUntrusted) await this.#refreshTrust(signal);
+    }
+  }
+
+  /** The hub may have a new CA. The fleet key, which this agent knows, has to vouch for it. */
+  async #refreshTrust(signal: AbortSignal): Promise<void> {
+    const { hubClock, options } = this.#parts;
+    const nowMs = performance.now();
+    if (nowMs - this.#lastTrustRefreshMs < trustRefreshMs) return;
+    this.#lastTrustRefreshMs = nowMs;
+    try {
+      const identity = await fetchHubIdentity({
+        hubs: this.#enrolment.hubs.map((hub) => new URL(hub)),
+        fleetKeyFingerprint: keyFingerprint(this.#enrolment.fleetKey),
+        proxies: options.proxies,
+        clock: hubClock,
+        logger: options.logger,
+        signal,
+      });
+      const isNew = identity.caCertificate !== this.#enrolment.caCertificate;
+      if (identity.hubId !== this.#enrolment.hubId || !isNew) return;
+      this.#connection.trust(new X509Certificate(identity.caCertificate));
+      this.#keepEnrolment({ ...this.#enrolment, caCertificate: identity.caCertificate });
+      options.logger.info('the hub has a new CA, signed by its fleet key; trusting it from now on');
+    } catch (error) {
+      options.logger.debug('the identity of the hub could not be asked', { error: (error as Error).message });
+    }
+  }
+
+  #keepEnrolment(enrolment: Enrolment): void {
+    this.#enrolment = enrolment;
+    this.#unlessFull(() => saveEnrolment(this.#parts.database, enrolment));
+  }
+
+  #saveClockOffset(): void {
+    const offsetMs = Math.round(this.#parts.hubClock.offsetMs);
+    if (offsetMs === this.#savedOffsetMs) return;
+    this.#unlessFull(() => {
+      putMeta(this.#parts.database, 'clockOffsetMs', String(offsetMs));
+      this.#savedOffsetMs = offsetMs;
+    });
+  }
+
+  #savedOffsetMs: number | undefined;
+
+  /** For what is learnt again soon. */
+  #unlessFull(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!isStorageFull(error)) throw error;
+    }
+  }
+}
+
+const longestStopMs = 8000;
+const longestDescribeMs = 5000;
+const trustRefreshMs = 60_000;

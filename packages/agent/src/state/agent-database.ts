@@ -1,0 +1,124 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+/** Columns of one row; SQLite's own types. */
+export type Row = Record<string, string | number | bigint | null | Uint8Array>;
+type Value = string | number | bigint | null | Uint8Array;
+
+/**
+ * The agent's SQLite database, STATE/agent.db. WAL with `synchronous=FULL`: what `transaction` returned from is on the disk,
+ * and what it did not return from has not happened.
+ */
+export class AgentDatabase {
+  readonly #database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  static open(stateDir: string): AgentDatabase {
+    const path = join(stateDir, 'agent.db');
+    const database = new DatabaseSync(path);
+    try {
+      // The cache is small on purpose: the agent has few rows and 64 MB for everything.
+      database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-256');
+      migrate(database, path);
+    } catch (error) {
+      database.close();
+      throw damagedOr(error, path);
+    }
+    return new AgentDatabase(database);
+  }
+
+  /** For `status`: never writes, works beside a running agent. */
+  static openReadOnly(stateDir: string): AgentDatabase {
+    return new AgentDatabase(new DatabaseSync(join(stateDir, 'agent.db'), { readOnly: true, timeout: 2000 }));
+  }
+
+  all(sql: string, ...values: Value[]): Row[] {
+    return this.#database.prepare(sql).all(...values) as Row[];
+  }
+
+  find(sql: string, ...values: Value[]): Row | undefined {
+    return this.#database.prepare(sql).get(...values) as Row | undefined;
+  }
+
+  run(sql: string, ...values: Value[]): void {
+    this.#database.prepare(sql).run(...values);
+  }
+
+  /** All of `work` or nothing of it; one inside another joins it. */
+  transaction<T>(work: () => T): T {
+    if (this.#database.isTransaction) return work();
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      this.#database.exec('COMMIT');
+      return result;
+    } catch (error) {
+      // A full disk can end the transaction by itself.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+/** The write found no space (or quota). It left nothing behind and can be tried again. */
+export function isStorageFull(error: unknown): boolean {
+  const { errcode, code } = error as { errcode?: number; code?: string };
+  return (
+    (errcode !== undefined && fullCodes.has(errcode)) ||
+    code === 'ENOSPC' ||
+    code === 'EDQUOT' ||
+    code === 'EFBIG'
+  );
+}
+
+// SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE: the latter two are how the WAL and its index say it.
+const fullCodes = new Set([13, 778, 4874]);
+const damagedCodes = new Set([11, 26]);
+const schemaVersion = 1;
+
+/*
+ * states    accepted desired states that are still needed, as they were signed
+ * items     what the driver is told to run, each with the signed state that says so
+ * removals  orders to remove, carried out (done) or not
+ * reports   the newest report per item
+ * content   manifests by digest, sealed
+ */
+const schema = `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE states (digest TEXT PRIMARY KEY, signed TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+  CREATE TABLE items (
+    id TEXT, uid TEXT, state_digest TEXT NOT NULL REFERENCES states (digest), PRIMARY KEY (id, uid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE removals (
+    id TEXT, uid TEXT, epoch INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (id, uid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE reports (
+    id TEXT, uid TEXT, seq INTEGER NOT NULL, delivered INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (id, uid)
+  ) STRICT;
+  CREATE TABLE content (digest TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+`;
+
+function migrate(database: DatabaseSync, path: string): void {
+  const version = (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+  if (version === schemaVersion) return;
+  if (version > schemaVersion) {
+    throw new Error(`${path} was written by a newer agent; install that version or a later one`);
+  }
+  database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version=${schemaVersion}; COMMIT`);
+}
+
+function damagedOr(error: unknown, path: string): unknown {
+  const { errcode } = error as { errcode?: number };
+  if (errcode === undefined || !damagedCodes.has(errcode & 0xff)) return error;
+  return new Error(
+    `${path} is damaged; move it away and enrol again with a new token (applications go on running meanwhile)`,
+    { cause: error },
+  );
+}

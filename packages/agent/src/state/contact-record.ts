@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import type { Logger } from '@selvedge/api';
+import type { HubClock } from '../hub-connection/hub-clock.ts';
+import { findFile, writeFileAtomically } from './atomic-file.ts';
+
+/** How things stand with the hub; what `selvedge-agent status` says of it. */
+export interface Contact {
+  /** By the hub's clock. */
+  readonly lastContactTime?: string;
+  readonly hub?: string;
+  /** What to add to this machine's clock to get the hub's. */
+  readonly clockOffsetMs?: number;
+  /** Absent while the hub answers. */
+  readonly trouble?: string;
+  readonly troubleSince?: string;
+}
+
+/**
+ * Kept in a small file without fsync: it is written at every answer of the hub, and after a power cut an older
+ * one does no harm.
+ */
+export class ContactRecord {
+  readonly #path: string;
+  readonly #clock: HubClock;
+  readonly #logger: Logger;
+  #contact: Contact = {};
+  #isLoaded = false;
+
+  constructor(options: { stateDir: string; clock: HubClock; logger: Logger }) {
+    this.#path = contactPath(options.stateDir);
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+  }
+
+  async answered(hub: string): Promise<void> {
+    await this.#write({
+      lastContactTime: this.#clock.now().toISOString(),
+      hub,
+      clockOffsetMs: Math.round(this.#clock.offsetMs),
+    });
+  }
+
+  async failed(message: string): Promise<void> {
+    if (!this.#isLoaded) this.#contact = await readContact(this.#path);
+    this.#isLoaded = true;
+    if (this.#contact.trouble === message) return;
+    const troubleSince = this.#contact.troubleSince ?? this.#clock.now().toISOString();
+    await this.#write({ ...this.#contact, trouble: message, troubleSince });
+  }
+
+  async #write(contact: Contact): Promise<void> {
+    this.#contact = contact;
+    this.#isLoaded = true;
+    try {
+      await writeFileAtomically(this.#path, `${JSON.stringify(contact)}\n`, { durable: false });
+    } catch (error) {
+      this.#logger.debug('the contact record could not be written', { error });
+    }
+  }
+}
+
+export function contactPath(stateDir: string): string {
+  return join(stateDir, 'contact.json');
+}
+
+/** Empty when there is none, or none that can be read. */
+export async function readContact(path: string): Promise<Contact> {
+  try {
+    return JSON.parse((await findFile(path))?.toString('utf8') ?? '{}') as Contact;
+  } catch {
+    return {};
+  }
+}

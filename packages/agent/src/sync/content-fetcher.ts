@@ -1,0 +1,182 @@
+import { isStatusError, type Logger, StatusError } from '@selvedge/api';
+import { sha256Digest } from '@selvedge/api/node';
+import { ContactError } from '../hub-connection/contact-error.ts';
+import type { HubApi } from '../hub-connection/hub-api.ts';
+import type { HubClock } from '../hub-connection/hub-clock.ts';
+import { isStorageFull } from '../state/agent-database.ts';
+import type { ContentStore } from '../state/content-store.ts';
+import { BackOff } from './back-off.ts';
+import type { SiteWork } from './site-work.ts';
+import { WakeUp } from './wake-up.ts';
+
+/** Larger content is refused: manifests are at most a few MB. */
+export const longestContentBytes = 64 * 1024 * 1024;
+
+export interface ContentFetcherOptions {
+  readonly api: HubApi;
+  readonly content: ContentStore;
+  readonly work: SiteWork;
+  readonly clock: HubClock;
+  readonly logger: Logger;
+  readonly backOff?: BackOff;
+}
+
+/**
+ * Fetches the content that the accepted state names and that is not here. Level-based: `wake` when the state changed, then it looks
+ * anew at what is missing. A fetch that was cut off goes on where it was (parts are kept in memory only: they may
+ * hold Secrets); one that a newer state no longer needs is dropped.
+ */
+export class ContentFetcher {
+  readonly #options: ContentFetcherOptions;
+  readonly #backOff: BackOff;
+  readonly #changed = new WakeUp();
+  #part: { digest: string; chunks: Buffer[]; length: number } | undefined;
+  #fetching: { digest: string; controller: AbortController } | undefined;
+
+  constructor(options: ContentFetcherOptions) {
+    this.#options = options;
+    this.#backOff = options.backOff ?? new BackOff();
+  }
+
+  /** The accepted state changed, or the hub is back. */
+  wake(): void {
+    this.#backOff.reset();
+    const missing = this.#options.work.held.missingContent();
+    if (this.#fetching !== undefined && !missing.includes(this.#fetching.digest)) {
+      this.#fetching.controller.abort();
+    }
+    this.#changed.ring();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const failed = await this.#fetchMissing(signal);
+      if (signal.aborted) return;
+      const rest = new AbortController();
+      const waits = [this.#changed.wait(AbortSignal.any([signal, rest.signal]))];
+      if (failed) {
+        waits.push(this.#options.clock.sleep(this.#backOff.nextMs(), AbortSignal.any([signal, rest.signal])));
+      }
+      await Promise.race(waits);
+      rest.abort();
+    }
+  }
+
+  /** One try for each; whether any failed. */
+  async #fetchMissing(signal: AbortSignal): Promise<boolean> {
+    const { work, logger } = this.#options;
+    let failed = false;
+    for (const digest of work.held.missingContent()) {
+      if (signal.aborted || !work.held.missingContent().includes(digest)) continue;
+      const isDone = new AbortController();
+      void this.#tellWhenSlow(digest, AbortSignal.any([signal, isDone.signal]));
+      try {
+        await this.#fetch(digest, signal);
+        work.contentArrived(digest);
+      } catch (error) {
+        if (signal.aborted) return true;
+        if (this.#wasSuperseded(digest)) continue;
+        failed = true;
+        const trouble = describeTrouble(digest, error);
+        logger.warn('content could not be fetched', { digest, error: trouble.message });
+        work.contentDelayed(digest, trouble);
+      } finally {
+        isDone.abort();
+      }
+    }
+    return failed;
+  }
+
+  async #tellWhenSlow(digest: string, signal: AbortSignal): Promise<void> {
+    await this.#options.clock.sleep(slowMs, signal);
+    if (signal.aborted || this.#wasSuperseded(digest)) return;
+    this.#options.work.contentDelayed(digest, {
+      reason: 'FetchingContent',
+      message: `the manifests (${digest}) are being fetched`,
+    });
+  }
+
+  async #fetch(digest: string, signal: AbortSignal): Promise<void> {
+    const controller = new AbortController();
+    this.#fetching = { digest, controller };
+    try {
+      const part = this.#part?.digest === digest ? this.#part : { digest, chunks: [], length: 0 };
+      this.#part = part;
+      await this.#download(part, AbortSignal.any([signal, controller.signal]));
+      const bytes = Buffer.concat(part.chunks);
+      this.#part = undefined;
+      if (sha256Digest(bytes) !== digest) {
+        throw new StatusError('BadRequest', `what the hub sent as ${digest} is something else`);
+      }
+      try {
+        this.#options.content.put(digest, bytes);
+      } catch (error) {
+        // Not fetched again for that: the link may be dear.
+        if (isStorageFull(error)) this.#part = { digest, chunks: [bytes], length: bytes.length };
+        throw error;
+      }
+    } finally {
+      this.#fetching = undefined;
+    }
+  }
+
+  async #download(
+    part: { digest: string; chunks: Buffer[]; length: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (part.length > 0 && sha256Digest(Buffer.concat(part.chunks)) === part.digest) return;
+    const offset = part.length;
+    let isFirst = true;
+    try {
+      await this.#options.api.getBlob(part.digest, {
+        offset,
+        answerTimeoutMs: 30_000,
+        maxBytes: longestContentBytes - offset,
+        signal,
+        onData: (chunk, status) => {
+          if (isFirst && status !== 206) restart(part);
+          isFirst = false;
+          part.chunks.push(chunk);
+          part.length += chunk.length;
+        },
+      });
+    } catch (error) {
+      // Nothing beyond what is held, or another blob than before: begin anew next time.
+      if (error instanceof StatusError && offset > 0) restart(part);
+      throw error;
+    }
+  }
+
+  #wasSuperseded(digest: string): boolean {
+    return !this.#options.work.held.missingContent().includes(digest);
+  }
+}
+
+const slowMs = 2000;
+
+function restart(part: { chunks: Buffer[]; length: number }): void {
+  part.chunks.length = 0;
+  part.length = 0;
+}
+
+function describeTrouble(digest: string, error: unknown): { reason: string; message: string } {
+  if (isStorageFull(error)) {
+    return {
+      reason: 'StorageFull',
+      message: `no space on this machine for the manifests (${digest}); free some space, it goes on by itself`,
+    };
+  }
+  if (isStatusError(error, 'NotFound')) {
+    return { reason: 'ContentMissing', message: `the hub does not have the manifests (${digest}) any more` };
+  }
+  if (error instanceof ContactError) {
+    return {
+      reason: 'FetchingContent',
+      message: `the manifests (${digest}) are still being fetched: ${error.message}`,
+    };
+  }
+  return {
+    reason: 'ContentUnavailable',
+    message: `the manifests cannot be fetched: ${(error as Error).message}`,
+  };
+}

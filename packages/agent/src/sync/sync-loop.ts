@@ -1,0 +1,225 @@
+import type { AgentInfo, ItemReport, Logger, SyncRequest, SyncResponse } from '@selvedge/api';
+import { isStatusError, StatusError } from '@selvedge/api';
+import { ContactError } from '../hub-connection/contact-error.ts';
+import { type HubApi, isClockRefusal } from '../hub-connection/hub-api.ts';
+import type { HubClock } from '../hub-connection/hub-clock.ts';
+import type { WaitLimit } from '../hub-connection/wait-limit.ts';
+import { BackOff } from './back-off.ts';
+import { takeBatch } from './report-batch.ts';
+import type { SiteWork } from './site-work.ts';
+import type { StateIntake } from './state-intake.ts';
+import { WakeUp } from './wake-up.ts';
+
+/** How the conversation with the hub stands, for `status` and the log. */
+export type ContactEvent =
+  | { readonly kind: 'answered' }
+  | { readonly kind: 'failed'; readonly message: string; readonly isUntrusted: boolean }
+  | { readonly kind: 'key-refused'; readonly message: string };
+
+export interface SyncLoopOptions {
+  readonly api: HubApi;
+  readonly work: SiteWork;
+  readonly intake: StateIntake;
+  readonly waitLimit: WaitLimit;
+  readonly clock: HubClock;
+  readonly logger: Logger;
+  /** Asked at start; sent until the hub has answered once. */
+  readonly agentInfo: () => Promise<AgentInfo>;
+  readonly onContact: (event: ContactEvent) => void | Promise<void>;
+  readonly waitUntilReachable: (signal: AbortSignal) => Promise<void>;
+  readonly backOff?: BackOff;
+  readonly keyRefusedRetryMs?: number;
+}
+
+interface Poll {
+  readonly request: SyncRequest;
+  readonly sent: readonly ItemReport[];
+  readonly startedMs: number;
+  readonly controller: AbortController;
+  readonly answer: Promise<SyncResponse>;
+}
+
+/**
+ * The conversation with the hub: one poll after the other. When reports change while a poll waits, a new request brings
+ * them at once and the hub ends the waiting one. Ends only with the signal; whatever happens, it tries again.
+ */
+export class SyncLoop {
+  readonly #options: SyncLoopOptions;
+  readonly #backOff: BackOff;
+  readonly #reportsChanged = new WakeUp();
+  #superseded: Poll | undefined;
+  #agentInfo: AgentInfo | undefined;
+  #hasFailed = false;
+  #hurriedAnswers = 0;
+
+  constructor(options: SyncLoopOptions) {
+    this.#options = options;
+    this.#backOff = options.backOff ?? new BackOff();
+    options.work.onReportsChanged(() => this.#reportsChanged.ring());
+    options.intake.onChange(() => this.#reportsChanged.ring());
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.#agentInfo = await this.#options.agentInfo();
+    while (!signal.aborted) {
+      this.#options.work.saveReports();
+      const poll = this.#startPoll(signal);
+      try {
+        const answer = await this.#waitForAnswer(poll, signal);
+        if (answer === undefined) continue;
+        await this.#takeAnswer(poll, answer, signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        await this.#recover(poll, error, signal);
+      }
+    }
+    this.#superseded?.controller.abort();
+  }
+
+  #startPoll(signal: AbortSignal): Poll {
+    const { work, intake, clock, waitLimit, api } = this.#options;
+    const sent = takeBatch(work.book.undelivered());
+    const accepted = work.held.accepted;
+    const refusal = intake.refusal;
+    const observedTime = work.observedTime;
+    const request: SyncRequest = {
+      epoch: accepted?.epoch ?? 0,
+      stateDigest: accepted === undefined ? '' : work.held.acceptedMark.stateDigest,
+      agentTime: clock.machineNow().toISOString(),
+      ...(this.#agentInfo === undefined ? {} : { agent: this.#agentInfo }),
+      reports: sent,
+      reportsDigest: work.book.digest(),
+      ...(observedTime === undefined ? {} : { observedTime }),
+      ...(refusal === undefined ? {} : { refusal }),
+      maxWaitSeconds: waitLimit.seconds,
+      ...(intake.wantsFull ? { full: true } : {}),
+    };
+    const controller = new AbortController();
+    const answer = api.post<SyncResponse>('/sync/v1', request, {
+      answerTimeoutMs: (waitLimit.seconds + answerMarginSeconds) * 1000,
+      maxBytes: longestAnswerBytes,
+      signal: AbortSignal.any([signal, controller.signal]),
+    });
+    return { request, sent, startedMs: performance.now(), controller, answer };
+  }
+
+  /** Undefined: the poll was superseded, because there is something to tell the hub. */
+  async #waitForAnswer(poll: Poll, signal: AbortSignal): Promise<SyncResponse | undefined> {
+    // A request with reports is answered at once; only one that waits is superseded.
+    if (poll.sent.length > 0) return poll.answer;
+    const answered = new AbortController();
+    const either = AbortSignal.any([signal, answered.signal]);
+    const news = this.#waitForNews(either).then(() => undefined);
+    try {
+      const answer = await Promise.race([poll.answer, news]);
+      if (answer !== undefined) return answer;
+      if (signal.aborted) return await poll.answer;
+    } finally {
+      answered.abort();
+    }
+    poll.answer.catch(() => {
+      // Nobody waits for it any more.
+    });
+    this.#superseded?.controller.abort();
+    this.#superseded = poll;
+    return undefined;
+  }
+
+  async #waitForNews(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#reportsChanged.wait(signal);
+      if (signal.aborted) return;
+      // Several items often change together.
+      await this.#options.clock.sleep(gatherMs, signal);
+      const { work, intake } = this.#options;
+      if (signal.aborted || work.book.undelivered().length > 0 || intake.hasNews) return;
+    }
+  }
+
+  async #takeAnswer(poll: Poll, answer: SyncResponse, signal: AbortSignal): Promise<void> {
+    const { work, intake, waitLimit, logger, onContact } = this.#options;
+    checkShape(answer);
+    const tookMs = performance.now() - poll.startedMs;
+    this.#superseded?.controller.abort();
+    this.#superseded = undefined;
+    this.#agentInfo = undefined;
+    this.#backOff.reset();
+    waitLimit.answered(tookMs / 1000);
+    if (this.#hasFailed) logger.info('the hub answers again');
+    this.#hasFailed = false;
+    intake.told(poll.request);
+    work.book.markDelivered(poll.sent);
+    if (work.book.renumberAbove(answer.ackSeq)) {
+      logger.info('the hub knows later reports of this site; counting on from there', { seq: answer.ackSeq });
+    }
+    if (answer.sendAllReports) work.book.markAllUndelivered();
+    const tookState = answer.state !== undefined && (await intake.take(answer.state, poll.request));
+    await onContact({ kind: 'answered' });
+    const hasMoved = tookState || poll.sent.length > 0 || answer.sendAllReports === true || intake.wantsFull;
+    await this.#pause(answer, { isHurried: !hasMoved && tookMs < hurriedMs }, signal);
+  }
+
+  /** As long as the hub asks; and when the hub answers again and again with nothing new, longer and longer. */
+  async #pause(answer: SyncResponse, seen: { isHurried: boolean }, signal: AbortSignal): Promise<void> {
+    this.#hurriedAnswers = seen.isHurried ? this.#hurriedAnswers + 1 : 0;
+    const asked = answer.retryAfterSeconds * 1000;
+    const own = this.#hurriedAnswers < 3 ? 0 : Math.min(30_000, 250 * 2 ** (this.#hurriedAnswers - 3));
+    const pauseMs = Math.max(asked, own * (0.5 + Math.random() / 2));
+    if (pauseMs > 0) await this.#options.clock.sleep(pauseMs, signal);
+  }
+
+  async #recover(poll: Poll, error: unknown, signal: AbortSignal): Promise<void> {
+    const { clock, logger, onContact, waitLimit } = this.#options;
+    const waitedSeconds = (performance.now() - poll.startedMs) / 1000;
+    const isBroken = error instanceof ContactError && error.phase === 'answer' && poll.sent.length === 0;
+    if (isBroken) waitLimit.broke(Math.min(waitedSeconds, poll.request.maxWaitSeconds ?? waitedSeconds));
+    else waitLimit.lost();
+
+    const message = (error as Error).message;
+    if (isKeyRefusal(error)) {
+      await onContact({ kind: 'key-refused', message });
+      await clock.sleep((this.#options.keyRefusedRetryMs ?? 300_000) * (0.75 + Math.random() / 2), signal);
+      return;
+    }
+    const isUntrusted = error instanceof ContactError && error.isUntrusted;
+    const askedSeconds = error instanceof StatusError ? error.details.retryAfterSeconds : undefined;
+    const waitMs =
+      askedSeconds === undefined ? this.#backOff.nextMs() : askedSeconds * 1000 * (1 + Math.random() / 10);
+    // Once at each change is enough: a site may be away for weeks.
+    const level = this.#hasFailed ? 'debug' : 'warn';
+    logger[level]('the hub cannot be reached; applications run on', {
+      error: message,
+      retryMs: Math.round(waitMs),
+    });
+    this.#hasFailed = true;
+    await onContact({ kind: 'failed', message, isUntrusted });
+
+    const isAway = error instanceof ContactError && error.phase === 'connect' && !isUntrusted;
+    const over = new AbortController();
+    const waits = [clock.sleep(waitMs, AbortSignal.any([signal, over.signal]))];
+    if (isAway) waits.push(this.#options.waitUntilReachable(AbortSignal.any([signal, over.signal])));
+    await Promise.race(waits);
+    over.abort();
+  }
+}
+
+const answerMarginSeconds = 10;
+const longestAnswerBytes = 64 * 1024 * 1024;
+const gatherMs = 150;
+const hurriedMs = 300;
+
+function isKeyRefusal(error: unknown): boolean {
+  if (isClockRefusal(error)) return false;
+  return isStatusError(error, 'Unauthorized') || isStatusError(error, 'Forbidden');
+}
+
+/** The hub's own answers are complete; a broken one must not break the agent. */
+function checkShape(answer: SyncResponse): void {
+  const { ackSeq, retryAfterSeconds, state } = answer ?? {};
+  const isState =
+    state === undefined ||
+    (typeof state.signed === 'string' && Array.isArray(state.items) && Array.isArray(state.tombstones));
+  if (!isState || !Number.isSafeInteger(ackSeq) || !(retryAfterSeconds >= 0)) {
+    throw new ContactError('answer', 'the answer to the sync request is not complete');
+  }
+}
