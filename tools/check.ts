@@ -1,0 +1,23 @@
+/**
+ * `npm run check`: format, lint (types, promises, layers, cycles, file sizes), types, architecture and unit tests.
+ * The one command before a push; needs nothing but the npm packages.
+ */
+import { parseArgs } from 'node:util';
+import { addResults, emptyResults, printSummary, saveResults } from './testing/results.ts';
+import { runPhase } from './testing/run-phase.ts';
+import { runStep, useRepositoryTools } from './testing/run-step.ts';
+import { testPhases } from './testing/test-files.ts';
+
+const { values } = parseArgs({ options: { results: { type: 'string' } } });
+useRepositoryTools(process.env);
+
+const total = emptyResults();
+addResults(total, await runStep('format', ['biome', 'format', '.']));
+addResults(total, await runStep('lint', ['oxlint', '--type-aware']));
+addResults(total, await runStep('types', ['tsc', '-p', '.']));
+for (const phase of testPhases().filter(({ name }) => name === 'architecture' || name === 'unit')) {
+  addResults(total, await runPhase(phase, new AbortController().signal));
+}
+saveResults(total, values.results);
+printSummary(total);
+process.exitCode = total.failed === 0 ? 0 : 1;

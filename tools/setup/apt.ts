@@ -1,0 +1,85 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { findTool } from '@selvedge/testkit';
+
+/** How this process can install packages, if at all. `sudo` may ask for a password when a person is there. */
+export type Installer = 'root' | 'sudo' | undefined;
+
+export function isDebian(): boolean {
+  return findTool('apt-get') !== undefined && findTool('dpkg') !== undefined;
+}
+
+export function findInstaller(): Installer {
+  if (process.getuid?.() === 0) return 'root';
+  if (findTool('sudo') === undefined) return undefined;
+  if (process.stdin.isTTY) return 'sudo';
+  return spawnSync('sudo', ['--non-interactive', 'true'], { stdio: 'ignore' }).status === 0
+    ? 'sudo'
+    : undefined;
+}
+
+/** Installs packages without questions and without what they only recommend. Throws with apt's words. */
+export async function installPackages(
+  packages: readonly string[],
+  installer: 'root' | 'sudo',
+): Promise<void> {
+  const install = () =>
+    runApt(['install', '--yes', '--quiet', '--no-install-recommends', ...packages], installer);
+  await refreshLists(packages, installer);
+  try {
+    await install();
+  } catch {
+    // Old lists name versions that the mirrors have no more.
+    await runApt(['update', '--quiet'], installer);
+    await install();
+  }
+}
+
+/** Fetches package lists when a package is unknown, which is so in fresh containers and images. */
+export async function refreshLists(packages: readonly string[], installer: Installer): Promise<void> {
+  if (packages.every(isKnown) || installer === undefined) return;
+  await runApt(['update', '--quiet'], installer);
+}
+
+/** True when apt knows a version of the package that it could install. */
+export function isKnown(name: string): boolean {
+  const policy = spawnSync('apt-cache', ['policy', name], { encoding: 'utf8', env: plainEnv() });
+  return /Candidate: (?!\(none\))\S/.test(policy.stdout ?? '');
+}
+
+/** `apt-get download` into a folder; needs no root. */
+export async function downloadPackage(name: string, folder: string): Promise<void> {
+  await runQuietly('apt-get', ['download', '--quiet', name], folder);
+}
+
+export async function unpackPackage(file: string, folder: string): Promise<void> {
+  await runQuietly('dpkg', ['-x', file, folder], folder);
+}
+
+async function runApt(args: readonly string[], installer: 'root' | 'sudo'): Promise<void> {
+  const command = ['apt-get', ...args];
+  const [program = '', ...rest] =
+    installer === 'root' ? command : ['sudo', 'DEBIAN_FRONTEND=noninteractive', ...command];
+  await runQuietly(program, rest, '/');
+}
+
+function plainEnv(): NodeJS.ProcessEnv {
+  return { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' };
+}
+
+/** Shows the program's output only when it fails; stdin stays the terminal, for sudo's question. */
+function runQuietly(program: string, args: readonly string[], cwd: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd, env: plainEnv(), stdio: ['inherit', 'pipe', 'pipe'] });
+    let output = '';
+    const collect = (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-8000);
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    child.on('error', reject);
+    child.on('close', (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(`${[program, ...args].join(' ')} ended with ${code}:\n${output.trim()}`));
+    });
+  });
+}

@@ -1,0 +1,88 @@
+import { findTool } from '@selvedge/testkit';
+import { findStaticBusybox } from './static-busybox.ts';
+
+/** What runs Selvedge's sites on this machine, and which Debian package brings it. */
+export interface Need {
+  /** Any of these files or programs fulfils the need. Names without a slash are looked up on PATH. */
+  anyOf: readonly string[];
+  package: string;
+  why: string;
+  /** Only an ordinary user needs it; root does not. */
+  rootlessOnly?: boolean;
+}
+
+/** A Debian package that is unpacked into .selvedge/tools and not installed: no root, no service. */
+export interface UnpackedNeed {
+  name: string;
+  isThere: () => boolean;
+  package: string;
+  why: string;
+  /** Without it the quickstart does with less. */
+  tests?: 'only';
+}
+
+export type Purpose = 'quickstart' | 'test';
+
+const helperDirs = ['/usr/lib/podman', '/usr/libexec/podman', '/usr/local/libexec/podman'];
+
+function helper(name: string): string[] {
+  return [name, ...helperDirs.map((folder) => `${folder}/${name}`)];
+}
+
+const siteNeeds: readonly Need[] = [
+  { anyOf: ['podman'], package: 'podman', why: 'runs the containers of every site' },
+  { anyOf: ['crun', 'runc'], package: 'crun', why: 'starts containers for Podman' },
+  { anyOf: helper('catatonit'), package: 'catatonit', why: 'the first process of every pod' },
+  { anyOf: helper('netavark'), package: 'netavark', why: 'networks between pods' },
+  { anyOf: helper('aardvark-dns'), package: 'aardvark-dns', why: 'names of Services between pods' },
+  { anyOf: ['iptables'], package: 'iptables', why: 'netavark publishes ports with it' },
+  {
+    anyOf: ['newuidmap'],
+    package: 'uidmap',
+    why: 'rootless Podman maps user ids with it',
+    rootlessOnly: true,
+  },
+  {
+    anyOf: ['slirp4netns', 'pasta'],
+    package: 'slirp4netns',
+    why: 'network of rootless containers',
+    rootlessOnly: true,
+  },
+  {
+    anyOf: ['fuse-overlayfs'],
+    package: 'fuse-overlayfs',
+    why: 'storage of rootless containers',
+    rootlessOnly: true,
+  },
+];
+
+const testNeeds: readonly Need[] = [
+  { anyOf: ['ip'], package: 'iproute2', why: 'sites in network namespaces whose link is cut' },
+];
+
+export const unpackedNeeds: readonly UnpackedNeed[] = [
+  {
+    name: 'docker-registry',
+    isThere: () => findTool('docker-registry') !== undefined,
+    package: 'docker-registry',
+    why: 'the registry that the image is pulled from',
+  },
+  {
+    name: 'a static busybox',
+    isThere: () => findStaticBusybox() !== undefined,
+    package: 'busybox-static',
+    why: 'the one program in the image that is built',
+  },
+  {
+    name: 'kubectl',
+    isThere: () => findTool('kubectl') !== undefined,
+    package: 'kubernetes-client',
+    why: 'there is no kubectl on PATH',
+    tests: 'only',
+  },
+];
+
+export function needsFor(purpose: Purpose, isRoot: boolean): readonly Need[] {
+  const needs = purpose === 'test' ? [...siteNeeds, ...testNeeds] : siteNeeds;
+  return needs.filter((need) => need.rootlessOnly !== true || !isRoot);
+}

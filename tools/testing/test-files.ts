@@ -1,0 +1,39 @@
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const repositoryRoot = join(import.meta.dirname, '../..');
+
+export type PhaseName = 'unit' | 'architecture' | 'podman' | 'e2e';
+
+/** Tests that are run together. */
+export interface Phase {
+  name: PhaseName;
+  files: string[];
+  /** Files at a time. Suites that start containers or whole hubs run alone, so that their timings mean something. */
+  concurrency: number;
+  /** For one test. Generous: it ends what hangs, it measures nothing. */
+  timeoutMinutes: number;
+}
+
+/** Every test file of the repository, each in exactly one phase. */
+export function testPhases(): Phase[] {
+  const beside = find('{packages,tools,quickstart,bench}/**/*.test.ts');
+  const isPodman = (file: string) => file.endsWith('.podman.test.ts');
+  return [
+    {
+      name: 'architecture',
+      files: find('tests/architecture/**/*.test.ts'),
+      concurrency: 2,
+      timeoutMinutes: 5,
+    },
+    { name: 'unit', files: beside.filter((file) => !isPodman(file)), concurrency: 2, timeoutMinutes: 10 },
+    { name: 'podman', files: beside.filter(isPodman), concurrency: 1, timeoutMinutes: 15 },
+    { name: 'e2e', files: find('tests/e2e/**/*.test.ts'), concurrency: 1, timeoutMinutes: 25 },
+  ];
+}
+
+function find(pattern: string): string[] {
+  return globSync(pattern, { cwd: repositoryRoot, exclude: (name) => name === 'node_modules' })
+    .map((file) => join(repositoryRoot, file))
+    .sort();
+}
