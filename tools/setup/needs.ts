@@ -1,4 +1,4 @@
-import { findTool } from '@selvedge/testkit';
+import { findTool, hasMixedCgroups } from '@selvedge/testkit';
 import { findStaticBusybox } from './static-busybox.ts';
 
 /** What runs Selvedge's sites on this machine, and which Debian package brings it. */
@@ -36,6 +36,8 @@ const siteNeeds: readonly Need[] = [
   { anyOf: helper('netavark'), package: 'netavark', why: 'networks between pods' },
   { anyOf: helper('aardvark-dns'), package: 'aardvark-dns', why: 'names of Services between pods' },
   { anyOf: ['iptables'], package: 'iptables', why: 'netavark publishes ports with it' },
+  { anyOf: ['nft'], package: 'nftables', why: "leads a Service's traffic to its pods" },
+  { anyOf: ['nsenter'], package: 'util-linux', why: "reaches into the pods' networks" },
   {
     anyOf: ['newuidmap'],
     package: 'uidmap',
@@ -54,6 +56,11 @@ const siteNeeds: readonly Need[] = [
     why: 'storage of rootless containers',
     rootlessOnly: true,
   },
+];
+
+/** Only where cgroups are mixed: crun refuses such a machine. */
+const mixedCgroupNeeds: readonly Need[] = [
+  { anyOf: ['runc'], package: 'runc', why: 'crun does not run with cgroup v1 and v2 mixed, as here' },
 ];
 
 const testNeeds: readonly Need[] = [
@@ -83,6 +90,10 @@ export const unpackedNeeds: readonly UnpackedNeed[] = [
 ];
 
 export function needsFor(purpose: Purpose, isRoot: boolean): readonly Need[] {
-  const needs = purpose === 'test' ? [...siteNeeds, ...testNeeds] : siteNeeds;
+  const needs = [
+    ...siteNeeds,
+    ...(hasMixedCgroups() ? mixedCgroupNeeds : []),
+    ...(purpose === 'test' ? testNeeds : []),
+  ];
   return needs.filter((need) => need.rootlessOnly !== true || !isRoot);
 }

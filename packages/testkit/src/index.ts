@@ -12,6 +12,7 @@ export {
   type PodmanTestbed,
   type PodmanTestbedOptions,
   type PodmanUser,
+  hasMixedCgroups,
   startPodmanTestbed,
 } from './podman-testbed.ts';
 export { findTool, getTool, requireTool, unpackedToolsDir } from './require-tool.ts';

@@ -328,12 +328,15 @@ function storageConf(directory: string, memoryDir: string): string {
   return `${lines.join('\n')}\nrunroot = "${join(memoryDir, 'run')}"\n`;
 }
 
-/** crun refuses a machine that has cgroup v1 and also hands controllers to v2; runc does not. */
-function chooseRuntime(): 'crun' | 'runc' {
+/** Whether this machine has cgroup v1 and also hands controllers to v2: crun refuses that, runc does not. */
+export function hasMixedCgroups(): boolean {
   const unified = '/sys/fs/cgroup/unified/cgroup.controllers';
-  const isHybrid = existsSync(unified) && readFileSync(unified, 'utf8').trim() !== '';
+  return existsSync(unified) && readFileSync(unified, 'utf8').trim() !== '';
+}
+
+function chooseRuntime(): 'crun' | 'runc' {
   const isMissing = findTool('crun') === undefined;
-  return (isHybrid || isMissing) && findTool('runc') !== undefined ? 'runc' : 'crun';
+  return (hasMixedCgroups() || isMissing) && findTool('runc') !== undefined ? 'runc' : 'crun';
 }
 
 /** Podman lowers its own limits before it starts a container; above some 32,000 processes runc is refused here. */

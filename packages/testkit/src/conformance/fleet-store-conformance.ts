@@ -412,7 +412,13 @@ function sites(createDatabase: CreateTestDatabase): void {
     await before.fleet.assign([till('s1')]);
     await before.fleet.saveReports('s1', [report({ epoch: 2 })], receivedAt);
     await before.fleet.addRolloutMembers('r', [{ site: 's1', wave: 'canary' }]);
-    const heartbeat = { site: 's1', lastSeenAt: receivedAt, agentEpoch: 2, agentStateDigest: 'd' };
+    const heartbeat = {
+      site: 's1',
+      lastSeenAt: receivedAt,
+      agentEpoch: 2,
+      agentStateDigest: 'd',
+      observedAt: receivedAt,
+    };
     before.fleet.touch(heartbeat);
     const state = await before.fleet.siteState('s1');
     await before.close();
