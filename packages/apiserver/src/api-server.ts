@@ -1,4 +1,11 @@
-import { type Clock, isAlreadyExists, type Logger, namespaces, type ObjectClient } from '@selvedge/api';
+import {
+  type Clock,
+  isAlreadyExists,
+  KeyedMutex,
+  type Logger,
+  namespaces,
+  type ObjectClient,
+} from '@selvedge/api';
 import type { ObjectStore } from '@selvedge/store';
 import type { UserInfo } from './access/user-info.ts';
 import { NamespaceGate } from './admission/namespace-gate.ts';
@@ -41,6 +48,7 @@ export async function createApiServer({
     catalog: new ResourceCatalog(definitions),
     store,
     namespaces: new NamespaceGate(store),
+    turns: new KeyedMutex(),
     clock,
     logger,
     closing: closing.signal,

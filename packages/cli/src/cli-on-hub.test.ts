@@ -282,6 +282,7 @@ describe('the CLI on a hub', () => {
   });
 
   test('revoking needs a key and a yes', async () => {
+    const keyFingerprint = `SHA256:${'x'.repeat(43)}`;
     const none = await cli('site', 'revoke', 'depot', '--yes');
     assert.equal(none.code, 1);
     assert.match(none.stderr, /no key that could be revoked/);
@@ -290,7 +291,7 @@ describe('the CLI on a hub', () => {
       { name: 'shop-1' },
       {
         status: {
-          agent: { version: '1', keyFingerprint: 'SHA256:abc', enrolledTime: new Date().toISOString() },
+          agent: { version: '1', keyFingerprint, enrolledTime: new Date().toISOString() },
         },
       },
       { subresource: 'status' },
@@ -298,9 +299,9 @@ describe('the CLI on a hub', () => {
     assert.equal((await cli('site', 'revoke', 'shop-1')).code, 2);
     const done = await cli('site', 'revoke', 'shop-1', '--yes');
     assert.equal(done.code, 0, done.stderr);
-    assert.match(done.stdout, /^SHA256:abc is revoked/);
+    assert.ok(done.stdout.startsWith(`${keyFingerprint} is revoked`));
     const site = await hub.client.get<Site>(sites, { name: 'shop-1' });
-    assert.deepEqual(site.spec?.revokedKeys, ['SHA256:abc']);
+    assert.deepEqual(site.spec?.revokedKeys, [keyFingerprint]);
     assert.match((await cli('site', 'revoke', 'shop-1')).stdout, /was revoked before/);
   });
 });

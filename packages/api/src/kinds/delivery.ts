@@ -71,7 +71,7 @@ export const deliveryStatusSchema = Type.Object(
       timeSchema("When the state became what it is, by the site's clock as corrected by the hub."),
     ),
     /** Absent: never reported. */
-    observedTime: Type.Optional(timeSchema('When the agent last observed this, by the same clock.')),
+    observedTime: Type.Optional(timeSchema('When the agent last saw that this holds, by the same clock.')),
     receivedTime: Type.Optional(timeSchema('When the hub heard of it.')),
     connectivity: siteConnectivitySchema,
     lastSeenTime: Type.Optional(timeSchema('When the hub last heard from the site.')),

@@ -37,11 +37,11 @@ export async function admit({ resource, object, previous, options, part }: Candi
   const prepared = definition.prepare ? definition.prepare(completed, previous) : completed;
 
   const own = part === 'main' && !isUnchanged(resource, prepared, previous);
-  const errors = [
-    ...check(prepared),
-    ...(own ? (definition.validate?.(prepared, previous) ?? []) : []),
-    ...validateMetadata(resource, prepared, previous),
-  ];
+  const schemaErrors = check(prepared);
+  // The kind's own rules read what the schema says is there.
+  const ruleErrors =
+    own && schemaErrors.length === 0 ? (definition.validate?.(prepared, previous) ?? []) : [];
+  const errors = [...schemaErrors, ...ruleErrors, ...validateMetadata(resource, prepared, previous)];
   if (errors.length > 0) throw refusal(resource, prepared, errors);
   if (own && prepared.metadata.deletionTimestamp === undefined) await definition.admit?.(prepared, previous);
   return prepared;

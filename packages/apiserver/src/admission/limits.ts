@@ -3,6 +3,9 @@ import { StatusError } from '@selvedge/api';
 /** Of a request body, and of an object as it is stored. */
 export const maxObjectBytes = 3 * 1024 * 1024;
 
+/** Deeper than any manifest; a limit keeps walks over objects from overflowing the stack. */
+export const maxDepth = 200;
+
 /** As Kubernetes. */
 export const maxAnnotationBytes = 256 * 1024;
 

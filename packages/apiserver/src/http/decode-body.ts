@@ -1,7 +1,8 @@
 import { badRequest, StatusError } from '@selvedge/api';
 import { parse as parseYaml } from 'yaml';
+import { maxDepth } from '../admission/limits.ts';
 import { isObject } from '../schema/json-value.ts';
-import { maxDepth, scanJson } from './json-scan.ts';
+import { scanJson } from './json-scan.ts';
 import { type MediaType, parseMediaTypes } from './negotiate.ts';
 import { decodeProtobuf } from './protobuf-body.ts';
 

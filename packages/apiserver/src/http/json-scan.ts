@@ -1,5 +1,4 @@
-/** Deeper than any manifest; a limit keeps walks over objects from overflowing the stack. */
-export const maxDepth = 200;
+import { maxDepth } from '../admission/limits.ts';
 
 export interface JsonScan {
   /** Paths of fields that stand twice in one object; `JSON.parse` would keep the last in silence. */

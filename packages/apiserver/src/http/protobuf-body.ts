@@ -116,19 +116,25 @@ export function decodeProtobuf(body: Buffer): JsonObject {
 
 /** Default values are not on the wire in the generated code of Kubernetes, empty strings are: they mean absent. */
 function readMessage(bytes: Buffer, { fields }: Message): JsonObject {
-  const object: JsonObject = {};
+  const read = new Map<string, unknown[]>();
   for (const { number, value } of readFields(bytes)) {
     const known = fields[number];
     if (!known) continue;
-    const { name, type, repeated } = known;
-    if (typeof type === 'object' && 'map' in type) {
-      const [key, entry] = readEntry(asBytes(value), type.map);
-      object[name] = { ...(object[name] as JsonObject | undefined), [key]: entry };
-      continue;
-    }
-    const read = readValue(value, type);
-    if (repeated) object[name] = [...((object[name] as unknown[] | undefined) ?? []), read];
-    else if (read !== '' && read !== undefined) object[name] = read;
+    const { name, type } = known;
+    const values = read.get(name) ?? [];
+    read.set(name, values);
+    const isMap = typeof type === 'object' && 'map' in type;
+    values.push(isMap ? readEntry(asBytes(value), type.map) : readValue(value, type));
+  }
+  const object: JsonObject = {};
+  for (const { name, type, repeated } of Object.values(fields)) {
+    const values = read.get(name);
+    if (!values) continue;
+    const last = values.at(-1);
+    if (typeof type === 'object' && 'map' in type)
+      object[name] = Object.fromEntries(values as [string, unknown][]);
+    else if (repeated) object[name] = values;
+    else if (last !== '' && last !== undefined) object[name] = last;
   }
   return object;
 }

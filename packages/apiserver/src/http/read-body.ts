@@ -14,49 +14,45 @@ export async function readBody(req: ApiRequest, clock: Clock): Promise<Buffer> {
     discardRest(req, 0);
     throw tooLarge('the request body');
   }
-  const timeout = new AbortController();
-  const isLate = clock.sleep(bodyTimeoutMs, timeout.signal).then(() => {
-    if (!timeout.signal.aborted) {
-      req.destroy(
-        new StatusError('Timeout', `the request body did not arrive within ${bodyTimeoutMs / 1000} s`),
-      );
-    }
+  const body = collect(req);
+  const waiting = new AbortController();
+  const isLate = clock.sleep(bodyTimeoutMs, waiting.signal).then(() => {
+    const message = `the request body did not arrive within ${bodyTimeoutMs / 1000} s`;
+    if (!waiting.signal.aborted) body.refuse(new StatusError('Timeout', message));
   });
   try {
-    return await collect(req);
+    return await body.bytes;
   } finally {
-    timeout.abort();
+    waiting.abort();
     await isLate;
   }
 }
 
-function collect(req: ApiRequest): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const onData = (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= maxObjectBytes) {
-        chunks.push(chunk);
-        return;
-      }
-      req.off('data', onData);
-      discardRest(req, bytes);
-      reject(tooLarge('the request body'));
-    };
-    req.on('data', onData);
-    req.once('end', () => resolve(Buffer.concat(chunks)));
-    req.once('error', (cause) =>
-      reject(
-        cause instanceof StatusError
-          ? cause
-          : new StatusError('BadRequest', 'the request body broke off', { cause }),
-      ),
-    );
-    const onBroken = () => reject(new StatusError('BadRequest', 'the request body broke off'));
-    req.once('aborted', onBroken);
-    req.once('close', onBroken);
-  });
+/** `refuse`: gives up the body, so that `bytes` rejects; the request stays open for its answer. */
+function collect(req: ApiRequest): { bytes: Promise<Buffer>; refuse: (why: StatusError) => void } {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const refuse = (why: StatusError) => {
+    req.off('data', onData);
+    discardRest(req, size);
+    reject(why);
+  };
+  const onData = (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= maxObjectBytes) chunks.push(chunk);
+    else refuse(tooLarge('the request body'));
+  };
+  const onBroken = (cause?: unknown) => {
+    // Every request closes, most of them after their end.
+    if (!req.readableEnded) reject(new StatusError('BadRequest', 'the request body broke off', { cause }));
+  };
+  req.on('data', onData);
+  req.once('end', () => resolve(Buffer.concat(chunks)));
+  req.once('error', onBroken);
+  req.once('aborted', onBroken);
+  req.once('close', onBroken);
+  return { bytes: promise, refuse };
 }
 
 function discardRest(req: ApiRequest, alreadyRead: number): void {

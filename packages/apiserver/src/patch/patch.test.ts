@@ -69,8 +69,69 @@ describe('JSON patch', () => {
   });
 
   test('cannot reach prototypes', () => {
-    assert.throws(() => applyJsonPatch({}, [{ op: 'add', path: '/__proto__/polluted', value: 1 }]));
+    for (const path of ['/__proto__/polluted', '/constructor/prototype/polluted', '/__proto__']) {
+      assert.throws(() => applyJsonPatch({ a: {} }, [{ op: 'add', path, value: 1 }]), /leads nowhere/);
+    }
+    assert.throws(
+      () => applyJsonPatch({}, [{ op: 'copy', from: '/toString', path: '/a' }]),
+      /nothing at from/,
+    );
     assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
+  });
+
+  test('does the examples of RFC 6902', () => {
+    const examples: [unknown, unknown[], unknown][] = [
+      [{ foo: 'bar' }, [{ op: 'add', path: '/baz', value: 'qux' }], { foo: 'bar', baz: 'qux' }],
+      [{ foo: [1, 3] }, [{ op: 'add', path: '/foo/1', value: 2 }], { foo: [1, 2, 3] }],
+      [{ foo: [1, 2] }, [{ op: 'remove', path: '/foo/0' }], { foo: [2] }],
+      [{ foo: 1 }, [{ op: 'replace', path: '/foo', value: 2 }], { foo: 2 }],
+      [{ a: { x: 1 }, b: {} }, [{ op: 'move', from: '/a/x', path: '/b/y' }], { a: {}, b: { y: 1 } }],
+      [{ foo: [1, 2, 3] }, [{ op: 'move', from: '/foo/0', path: '/foo/2' }], { foo: [2, 3, 1] }],
+      [{ a: { x: 1 } }, [{ op: 'copy', from: '/a', path: '/b' }], { a: { x: 1 }, b: { x: 1 } }],
+      [{ '/': 9, '~1': 10 }, [{ op: 'test', path: '/~01', value: 10 }], { '/': 9, '~1': 10 }],
+      [{ a: ['b'] }, [{ op: 'add', path: '/a/-', value: ['c'] }], { a: ['b', ['c']] }],
+      [{ a: null }, [{ op: 'test', path: '/a', value: null }], { a: null }],
+      [{ a: 1 }, [{ op: 'replace', path: '', value: [] }], []],
+      [{ a: 1, '': 2 }, [{ op: 'remove', path: '/' }], { a: 1 }],
+    ];
+    for (const [target, patch, result] of examples) assert.deepEqual(applyJsonPatch(target, patch), result);
+  });
+
+  test('refuses what is no operation and what does not fit, and names the very one', () => {
+    const faults: [unknown, RegExp][] = [
+      [null, /must be an object/],
+      [{ op: 'nuke', path: '/a' }, /op must be/],
+      [{ op: 'add', path: 'a', value: 1 }, /JSON pointer/],
+      [{ op: 'add', path: '/~2', value: 1 }, /JSON pointer/],
+      [{ op: 'add', path: '/b' }, /needs a value/],
+      [{ op: 'add', path: '/none/b', value: 1 }, /leads nowhere/],
+      [{ op: 'add', path: '/a/3', value: 1 }, /leads nowhere/],
+      [{ op: 'add', path: '/a/01', value: 1 }, /leads nowhere/],
+      [{ op: 'remove', path: '/a/1' }, /nothing at path/],
+      [{ op: 'replace', path: '/none', value: 1 }, /nothing at path/],
+      [{ op: 'test', path: '/a', value: [2] }, /another/],
+      [{ op: 'move', from: '/none', path: '/b' }, /nothing at from/],
+      [{ op: 'move', from: '/a', path: '/a/0' }, /into itself/],
+    ];
+    for (const [operation, fault] of faults) {
+      const patch = [{ op: 'test', path: '/a/0', value: 1 }, operation];
+      assert.throws(
+        () => applyJsonPatch({ a: [1] }, patch),
+        (error: Error) => fault.test(error.message) && error.message.includes('operation 1 '),
+        JSON.stringify(operation),
+      );
+    }
+  });
+
+  test('does not let copies of copies grow without end, nor depth', () => {
+    const doubling = Array.from({ length: 60 }, () => ({ op: 'copy', from: '/x', path: '/x/-' }));
+    assert.throws(() => applyJsonPatch({ x: ['some text'] }, doubling), /at most 3145728 bytes/);
+    const deepening = Array.from({ length: 60 }, (_, i) => ({
+      op: 'add',
+      path: '/0'.repeat(i * 9),
+      value: [[[[[[[[[[]]]]]]]]]],
+    }));
+    assert.throws(() => applyJsonPatch([], deepening), /levels deep/);
   });
 });
 

@@ -3,6 +3,7 @@ import {
   fieldForbidden,
   invalid,
   isAlreadyExists,
+  isNotFound,
   type KubeObject,
   notFound,
   type ObjectName,
@@ -44,16 +45,17 @@ export async function applyObject(
   const applied = configurationOf(resource, request);
   for (let attempt = 1; ; attempt++) {
     const { namespace, name } = request.target;
-    if (await registry.store.find(keyOf(resource, namespace, name))) {
-      return { object: await applyToLive(registry, resource, { request, applied }), isNew: false };
-    }
-    if (request.part === 'status') throw notFound(resource.ref, name);
-    if (applied.metadata.uid || applied.metadata.resourceVersion) throw notFound(resource.ref, name);
+    const isThere = (await registry.store.find(keyOf(resource, namespace, name))) !== undefined;
+    const { uid, resourceVersion } = applied.metadata;
+    const mayCreate = request.part === 'main' && !uid && !resourceVersion;
+    if (!isThere && !mayCreate) throw notFound(resource.ref, name);
     try {
-      return { object: await applyToNew(registry, resource, { request, applied }), isNew: true };
+      const apply = isThere ? applyToLive : applyToNew;
+      return { object: await apply(registry, resource, { request, applied }), isNew: !isThere };
     } catch (error) {
-      // Somebody else made it just now: apply to what they made.
-      if (!isAlreadyExists(error) || attempt === maxAttempts) throw error;
+      // Somebody else made or deleted it just now: apply to what is there now.
+      const isOvertaken = isThere ? mayCreate && isNotFound(error) : isAlreadyExists(error);
+      if (!isOvertaken || attempt === maxAttempts) throw error;
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '@selvedge/api';
+import type { Clock, KeyedMutex, Logger } from '@selvedge/api';
 import type { ObjectStore } from '@selvedge/store';
 import type { NamespaceGate } from '../admission/namespace-gate.ts';
 import type { ResourceCatalog } from './resource-catalog.ts';
@@ -8,6 +8,8 @@ export interface Registry {
   readonly catalog: ResourceCatalog;
   readonly store: ObjectStore;
   readonly namespaces: NamespaceGate;
+  /** By resource and name of an object: changes that make sense on any state take turns instead of racing. */
+  readonly turns: KeyedMutex;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Fires when the server closes: ends watches. */

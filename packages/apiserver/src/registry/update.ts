@@ -70,6 +70,20 @@ export async function changeObject(
   resource: Resource,
   request: ChangeRequest,
 ): Promise<KubeObject> {
+  const change = () => changeStored(registry, resource, request);
+  const { namespace = '', name } = request.target;
+  const written = await (request.retry
+    ? registry.turns.run(`${resource.name}/${namespace}/${name}`, change)
+    : change());
+  const [decorated = written] = await resource.decorate([written]);
+  return decorated;
+}
+
+async function changeStored(
+  registry: Registry,
+  resource: Resource,
+  request: ChangeRequest,
+): Promise<KubeObject> {
   const { namespace, name } = request.target;
   for (let attempt = 1; ; attempt++) {
     const stored = await registry.store.find(keyOf(resource, namespace, name));
@@ -79,9 +93,7 @@ export async function changeObject(
     const wanted = request.change(copyJson(current));
     checkPreconditions(resource, current, wanted);
     try {
-      const written = await write(registry, resource, { request, current, wanted });
-      const [decorated = written] = await resource.decorate([written]);
-      return decorated;
+      return await write(registry, resource, { request, current, wanted });
     } catch (error) {
       if (!request.retry || !isConflict(error) || attempt === maxAttempts) throw error;
     }

@@ -14,3 +14,10 @@ export function fieldOf(object: JsonObject, name: string): unknown {
 export function copyJson<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
 }
+
+/** Whether lists and objects stand more than `levels` deep in each other. */
+export function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels <= 0) return true;
+  return Object.values(value).some((child) => isDeeperThan(child, levels - 1));
+}

@@ -102,7 +102,7 @@ async function request(
 
 /** Waits for what happens in the background; fails after a time that only a fault reaches. */
 export async function eventually<T>(probe: () => Promise<T | undefined>): Promise<T> {
-  const deadline = systemClock.now().getTime() + 20_000;
+  const deadline = systemClock.now().getTime() + 60_000;
   for (;;) {
     const found = await probe();
     if (found !== undefined) return found;

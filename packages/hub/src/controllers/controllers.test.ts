@@ -7,6 +7,7 @@ import {
   deliveries,
   type Event,
   events,
+  namespaces,
   type ObjectClient,
   type Release,
   type Rollout,
@@ -15,6 +16,7 @@ import {
   type Site,
   sites,
 } from '@selvedge/api';
+import { sha256Digest } from '@selvedge/api/node';
 import { TestHub } from './testing/test-hub.ts';
 
 const canaryFirst = {
@@ -157,6 +159,37 @@ describe('an application', () => {
     await completed(hub, 'till-1');
   });
 
+  test('leaves no content behind, however its Releases went', async () => {
+    await using hub = await TestHub.start();
+    await hub.addSites('shop-1');
+    const contents = () => hub.fleet.blobDigests();
+    await hub.apply();
+    await completed(hub, 'till-1');
+    const [first = ''] = await contents();
+    await hub.apply({ text: 'two' });
+    await completed(hub, 'till-2');
+
+    // By hand: the old one's content goes with it, the present one is made again.
+    for (const { metadata } of (await hub.client.list(releases)).items) {
+      await hub.client.delete(releases, metadata);
+    }
+    await hub.eventually(async () => {
+      assert.equal((await contents()).length, 1);
+      assert.equal(await hub.fleet.hasBlob(first), false);
+      assert.equal((await hub.client.list(releases)).items.length, 1);
+    });
+
+    // In a crash between the Release and its content.
+    await hub.stopControllers();
+    const bytes = new TextEncoder().encode('left over');
+    await hub.fleet.putBlob(sha256Digest(bytes), bytes);
+    hub.startControllers();
+    await hub.eventually(async () => assert.equal((await contents()).length, 1));
+
+    await hub.client.delete(namespaces, { name: 'shop' });
+    await hub.eventually(async () => assert.deepEqual(await contents(), []));
+  });
+
   test('whose release name is taken says so, and goes on when the name is free', async () => {
     await using hub = await TestHub.start();
     await hub.addSites('shop-1');
@@ -279,16 +312,17 @@ describe('sites', () => {
     await hub.eventually(async () => assert.equal(await reason(), 'Overdue'), { step: 600_000 });
 
     const site = await hub.client.get<Site>(sites, { name: 'shop-1' });
+    const fingerprint = `SHA256:${'x'.repeat(43)}`;
     const key = {
       site: 'shop-1',
       siteUid: site.metadata.uid ?? '',
       publicKey: 'AAAA',
-      fingerprint: 'SHA256:x',
+      fingerprint,
       tokenUid: 't',
       enrolledAt: hub.clock.now().toISOString(),
     };
     await hub.fleet.addSiteKey(key);
-    await hub.client.mergePatch(sites, { name: 'shop-1' }, { spec: { revokedKeys: ['SHA256:x'] } });
+    await hub.client.mergePatch(sites, { name: 'shop-1' }, { spec: { revokedKeys: [fingerprint] } });
     await hub.eventually(async () => assert.equal(await hub.fleet.findSiteKey('shop-1'), undefined));
   });
 });
@@ -341,10 +375,14 @@ describe('the hub', () => {
         assert.equal(row.epoch, 3, `seed ${seed}, ${row.site}`);
       }
       await hub.client.delete(applications, { namespace: 'shop', name: 'till' });
-      await hub.eventually(async () => {
-        assert.deepEqual((await hub.client.list(applications)).items, []);
-        assert.ok((await hub.rows()).every((row) => row.phase === 'Removed'));
-      });
+      // Each failure doubles the pause before the next try.
+      await hub.eventually(
+        async () => {
+          assert.deepEqual((await hub.client.list(applications)).items, []);
+          assert.ok((await hub.rows()).every((row) => row.phase === 'Removed'));
+        },
+        { step: 1_000 },
+      );
       assert.deepEqual((await hub.client.list(rollouts)).items, []);
       assert.deepEqual((await hub.client.list(releases)).items, []);
     }

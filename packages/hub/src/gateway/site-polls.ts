@@ -73,7 +73,7 @@ class WaitingPoll implements SitePoll {
   async wait(milliseconds: number): Promise<PollOutcome> {
     if (!this.#isDue()) {
       const awake = new AbortController();
-      this.#notify = () => awake.abort();
+      this.#notify = () => awake.abort('news');
       await this.#clock.sleep(milliseconds, awake.signal);
       this.#notify = undefined;
     }

@@ -4,7 +4,15 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { describe, test } from 'node:test';
-import { hubTimeHeader, type Site, type StatusBody, type SyncResponse, sites } from '@selvedge/api';
+import {
+  type Delivery,
+  deliveries,
+  hubTimeHeader,
+  type Site,
+  type StatusBody,
+  type SyncResponse,
+  sites,
+} from '@selvedge/api';
 import { eventually, TestHub } from './testing/test-hub.ts';
 import type { TestAgent } from './testing/test-agent.ts';
 
@@ -148,6 +156,32 @@ describe('sync', { concurrency: false }, () => {
     assert.equal(body.ackSeq, report.seq);
     assert.equal(body.sendAllReports, undefined);
     assert.deepEqual((await rows())[0]?.report?.logs, ['a', 'b']);
+  });
+
+  test('a quiet site renews when it was observed, but only of what the hub has, and never into the future', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '1s' });
+    const agent = await hub.enrolledAgent('berlin');
+    await hub.assign('berlin', 'till', 'one');
+    await catchUp(agent);
+    const [item] = agent.items;
+    assert.ok(item);
+    const report = agent.report(item, { observedTime: '2026-01-01T00:00:00.000Z' });
+    const observed = async () => (await hub.hub.fleet.heartbeats()).get('berlin')?.observedAt;
+    const shown = async () => {
+      const name = { namespace: 'shop', name: 'till.berlin' };
+      return (await hub.hub.client.get<Delivery>(deliveries, name)).status.observedTime;
+    };
+
+    await agent.sync({ observedTime: '2026-01-02T00:00:00.000Z' });
+    assert.equal(await observed(), undefined, 'the hub does not have what the agent speaks of');
+    await agent.sync({ reports: [report] });
+    await eventually(async () => (await shown()) === report.observedTime);
+    await agent.sync({ observedTime: '2026-01-03T00:00:00.000Z' });
+    await eventually(async () => (await shown()) === '2026-01-03T00:00:00.000Z');
+    await agent.sync({ observedTime: '2999-01-01T00:00:00.000Z' });
+    assert.equal(await observed(), (await hub.hub.fleet.heartbeats()).get('berlin')?.lastSeenAt);
+    const refused = await agent.sync({ observedTime: 'yesterday' });
+    assert.equal(refused.body.details?.causes?.[0]?.field, 'observedTime');
   });
 
   test('missing reports are asked for, once for the same difference', async (t) => {

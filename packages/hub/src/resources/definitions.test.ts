@@ -3,6 +3,8 @@ import { after, describe, test } from 'node:test';
 import {
   applications,
   configMaps,
+  type Delivery,
+  deliveries,
   enrollmentTokens,
   isStatusError,
   type KubeObject,
@@ -64,6 +66,7 @@ async function refusal(ref: ResourceRef, body: Record<string, unknown>, name = `
   return { fields: [], message: '' };
 }
 
+const fingerprint = `SHA256:${'x'.repeat(43)}`;
 const manifest = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' } };
 const application = (spec: object = {}) => ({
   spec: { source: { inline: { manifests: [manifest] } }, placement: { siteSelector: {} }, ...spec },
@@ -90,6 +93,15 @@ describe('an Application is refused', () => {
     const { fields, message } = await refusal(applications, application({ source: {} }));
     assert.deepEqual(fields, ['spec.source']);
     assert.match(message, /exactly one of inline/);
+  });
+
+  test('with nothing in it, or with half of what it needs', async () => {
+    assert.deepEqual((await refusal(applications, {})).fields, ['spec']);
+    assert.deepEqual((await refusal(applications, { spec: {} })).fields, ['spec.source', 'spec.placement']);
+    const { placement, source } = application().spec;
+    assert.deepEqual((await refusal(applications, { spec: { source } })).fields, ['spec.placement']);
+    const empty = { spec: { placement, source: { inline: {} } } };
+    assert.deepEqual((await refusal(applications, empty)).fields, ['spec.source.inline.manifests']);
   });
 
   test('with an invalid label selector', async () => {
@@ -171,8 +183,16 @@ describe('an EnrollmentToken is refused', () => {
   });
 
   test('with wrong labels, a wrong ttl, or approved keys that nobody asks for', async () => {
-    const spec = { siteName: 'a', siteLabels: { 'a b': 'c' }, ttl: 'long', approvedKeys: ['SHA256:x'] };
+    const spec = { siteName: 'a', siteLabels: { 'a b': 'c' }, ttl: 'long', approvedKeys: [fingerprint] };
     assert.deepEqual(await refused(spec), ['spec.siteLabels', 'spec.ttl', 'spec.approvedKeys']);
+    assert.deepEqual(await refused({ siteName: 'a', ttl: '99999999d' }), ['spec.ttl']);
+  });
+
+  test('with a fingerprint that none has: it would approve nobody', async () => {
+    const spec = { siteName: 'a', approval: 'Manual', approvedKeys: ['shop-1'] };
+    assert.deepEqual(await refused(spec), ['spec.approvedKeys[0]']);
+    const site = await refusal(sites, { spec: { revokedKeys: [fingerprint, 'shop-1'] } });
+    assert.deepEqual(site.fields, ['spec.revokedKeys[1]']);
   });
 });
 
@@ -258,6 +278,42 @@ describe('reads', () => {
     assert.equal(written.metadata.resourceVersion, seen.metadata.resourceVersion);
     const stored = await store.objects.find({ resource: resourceName(sites), namespace: '', name: 'seen' });
     assert.equal('status' in JSON.parse(stored?.body ?? '{}'), false);
+  });
+});
+
+describe('a watch of Deliveries', () => {
+  test('that reads slower than rows change misses none, and holds few', async () => {
+    const watching = new AbortController();
+    const { metadata } = await client.list(deliveries);
+    const events = client.watch<Delivery>(deliveries, {
+      resourceVersion: metadata.resourceVersion,
+      signal: watching.signal,
+    });
+    const assign = (first: number, count: number) =>
+      store.fleet.assign(
+        Array.from({ length: count }, (_, i) => ({
+          site: `slow-${first + i}`,
+          namespace: 'default',
+          application: 'till',
+          applicationUid: 'u',
+          release: 'till-1',
+          digest: `sha256:${'1'.repeat(64)}`,
+          deadlineSeconds: 60,
+          rollout: 'till-1',
+          wave: 'a',
+        })),
+      );
+    const first = events[Symbol.asyncIterator]().next();
+    await assign(0, 1);
+    await first;
+    for (let i = 0; i < 5; i++) await assign(1 + i * 500, 500);
+    const seen = new Set<string>();
+    for await (const event of events) {
+      if (event.type !== 'BOOKMARK') seen.add(event.object.spec.site);
+      if (seen.size === 2500) break;
+    }
+    watching.abort();
+    assert.ok(seen.has('slow-2500'));
   });
 });
 

@@ -10,6 +10,8 @@ export type SqlValue = null | number | string | Uint8Array;
 export interface Db {
   /** Statements without parameters or results. */
   exec(sql: string): void;
+  /** One such statement, prepared once: for those that every write needs. */
+  step(sql: string): void;
   /** Returns how many rows changed. Statements are prepared once per text: no values in the text. */
   run(sql: string, values?: readonly SqlValue[]): number;
   get<Row>(sql: string, values?: readonly SqlValue[]): Row | undefined;
@@ -55,6 +57,10 @@ class NodeSqliteDb implements Db {
     } catch (error) {
       throw sqliteError(error);
     }
+  }
+
+  step(sql: string): void {
+    this.#with(sql, (statement) => statement.run());
   }
 
   run(sql: string, values: readonly SqlValue[] = []): number {

@@ -20,9 +20,10 @@ test('writes of one turn share one transaction', async (t) => {
   const { db, commits } = openForTest(t);
   let transactions = 0;
   const counting: Db = {
-    exec: (sql) => {
+    exec: (sql) => db.exec(sql),
+    step: (sql) => {
       if (sql === 'COMMIT') transactions++;
-      db.exec(sql);
+      db.step(sql);
     },
     run: (sql, values) => db.run(sql, values),
     get: (sql, values) => db.get(sql, values),

@@ -122,10 +122,10 @@ export class GroupCommit {
     const outcomes: Outcome[] = [];
     this.#rollbackIfOpen(); // only when the last rollback failed too
     try {
-      this.#db.exec('BEGIN IMMEDIATE');
+      this.#db.step('BEGIN IMMEDIATE');
       for (const job of jobs) outcomes.push(this.#runInSavepoint(job, actions));
       if (this.#revision !== this.#committedRevision) writeSetting(this.#db, 'revision', this.#revision);
-      this.#db.exec('COMMIT');
+      this.#db.step('COMMIT');
     } catch (error) {
       this.#revision = this.#committedRevision;
       this.#rollbackIfOpen();
@@ -142,13 +142,13 @@ export class GroupCommit {
   #runInSavepoint(job: Job, actions: (() => void)[]): Outcome {
     const revisionBefore = this.#revision;
     const actionsBefore = actions.length;
-    this.#db.exec('SAVEPOINT job');
+    this.#db.step('SAVEPOINT job');
     try {
       const value = job.work({
         takeRevision: () => ++this.#revision,
         afterCommit: (action) => actions.push(action),
       });
-      this.#db.exec('RELEASE job');
+      this.#db.step('RELEASE job');
       return { value };
     } catch (error) {
       if (!this.#db.inTransaction) throw error;

@@ -204,7 +204,7 @@ export class TestHub implements AsyncDisposable {
 
   /** Lets time go by until the check passes; agents sync meanwhile. */
   async eventually<T>(check: () => Promise<T>, { step = 100 }: { step?: number } = {}): Promise<T> {
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + 120_000;
     for (;;) {
       try {
         return await check();
