@@ -5,6 +5,9 @@ import { request as httpsRequest } from 'node:https';
 import { connect, constants } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { after, before, describe, test } from 'node:test';
 import { createLogger } from '@selvedge/api/node';
 import { requireTool } from '@selvedge/testkit';
@@ -25,6 +28,7 @@ describe('the HTTPS server', requireTool('openssl'), () => {
       port: 0,
       tls: { key: file('server.key'), cert: file('server.crt'), clientCa: file('ca.crt') },
       logger,
+      idleMilliseconds: 300,
       handle: (req, res, peer) => {
         if (req.url === '/throw') throw new Error('a fault');
         if (req.url === '/hang') return;
@@ -39,6 +43,27 @@ describe('the HTTPS server', requireTool('openssl'), () => {
   });
 
   const identity = (name?: string) => (name ? { key: file(`${name}.key`), cert: file(`${name}.crt`) } : {});
+
+  test('closes a connection that asks for nothing, not one that waits for its answer', async () => {
+    const tls = { host: '127.0.0.1', port: server.port, ca: file('ca.crt') };
+    for (const ALPNProtocols of [['http/1.1'], ['h2']]) {
+      const silent = connectTls({ ...tls, ALPNProtocols });
+      silent.resume();
+      await once(silent, 'close');
+    }
+    const waiting = httpsRequest({ ...tls, path: '/hang', agent: false });
+    waiting.on('error', () => {});
+    waiting.end();
+    const session = connect(`https://127.0.0.1:${server.port}`, { ca: file('ca.crt') });
+    const stream = session.request({ ':path': '/hang' });
+    stream.on('error', () => {});
+    stream.end();
+    await setTimeout(1_500);
+    assert.equal(waiting.destroyed || waiting.socket?.destroyed, false);
+    assert.equal(stream.closed, false);
+    waiting.destroy();
+    session.destroy();
+  });
 
   function overHttp1(name?: string, path = '/'): Promise<unknown> {
     return new Promise((resolve, reject) => {

@@ -27,6 +27,8 @@ export interface HttpsServerOptions {
   };
   readonly handle: (req: HttpRequest, res: HttpResponse, peer: Peer) => Promise<void> | void;
   readonly logger: Logger;
+  /** A connection without a request is closed after this long without a byte. Default: 120 s. */
+  readonly idleMilliseconds?: number;
 }
 
 export interface Peer {
@@ -45,6 +47,7 @@ export interface HttpsServer {
 const backlog = 4096;
 const keepAliveMs = 30_000;
 const graceMs = 2_000;
+const defaultIdleMs = 120_000;
 
 /** HTTP/2 and HTTP/1.1 on one TLS port. Rejects when the port cannot be had. */
 export async function startHttpsServer(options: HttpsServerOptions): Promise<HttpsServer> {
@@ -63,20 +66,27 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
   });
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
+  const idleMs = options.idleMilliseconds ?? defaultIdleMs;
   server.on('secureConnection', (socket: TLSSocket) => {
     sockets.add(socket);
+    if (socket.alpnProtocol !== 'h2') socket.setTimeout(idleMs);
     socket.setKeepAlive(true, keepAliveMs);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('session', (session) => {
     sessions.add(session);
+    closeSessionWhenIdle(session, idleMs);
     session.on('error', () => session.destroy());
     session.once('close', () => sessions.delete(session));
   });
   server.on('tlsClientError', (error) => logger.debug('TLS handshake failed', { error: error.message }));
   server.on('sessionError', (error) => logger.debug('HTTP/2 session failed', { error: error.message }));
-  server.on('request', (req, res) => void answer(req, res, options));
+  server.on('request', (req, res) => {
+    // A request may wait long in silence. Behind it, Node's own keep-alive time-out holds.
+    if (req.httpVersionMajor === 1) req.socket.setTimeout(0);
+    void answer(req, res, options);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: options.host, port: options.port, backlog }, () => {
@@ -93,6 +103,19 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
     },
     close: () => closeGently(server, sockets, sessions),
   };
+}
+
+function closeSessionWhenIdle(session: ServerHttp2Session, idleMs: number): void {
+  let streams = 0;
+  session.on('stream', (stream) => {
+    streams += 1;
+    stream.once('close', () => {
+      streams -= 1;
+    });
+  });
+  session.setTimeout(idleMs, () => {
+    if (streams === 0) session.close();
+  });
 }
 
 async function answer(
