@@ -1,6 +1,6 @@
 import { copyFile, mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findStaticBusybox } from '../../tools/setup/static-busybox.ts';
+import { findStaticBusybox } from '@selvedge/testkit';
 import { runProgram } from './run-program.ts';
 
 const appDir = join(import.meta.dirname, '../app');

@@ -1,5 +1,4 @@
-import { findTool, hasMixedCgroups } from '@selvedge/testkit';
-import { findStaticBusybox } from './static-busybox.ts';
+import { findStaticBusybox, findTool, hasMixedCgroups } from '@selvedge/testkit';
 
 /** What runs Selvedge's sites on this machine, and which Debian package brings it. */
 export interface Need {

@@ -16,4 +16,5 @@ export {
   startPodmanTestbed,
 } from './podman-testbed.ts';
 export { findTool, getTool, requireTool, unpackedToolsDir } from './require-tool.ts';
+export { findStaticBusybox } from './static-busybox.ts';
 export { startTcpLink, type TcpLink } from './tcp-link.ts';

@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { findTool, getTool } from './require-tool.ts';
+import { findStaticBusybox } from './static-busybox.ts';
 
 /** An ordinary user for whom a root process runs Podman rootless. */
 export interface PodmanUser {
@@ -171,8 +172,12 @@ class Testbed implements PodmanTestbed {
       () => false,
     );
     if (exists) return name;
-    const busybox = findTool('busybox');
-    if (busybox === undefined) throw new Error('busybox is missing: apt-get install busybox-static');
+    const busybox = findStaticBusybox();
+    if (busybox === undefined) {
+      throw new Error(
+        'a static busybox is missing; "npm test" unpacks it, or: apt-get install busybox-static',
+      );
+    }
     const root = await mkdtemp(join(this.directory, 'image-'));
     for (const folder of ['bin', 'tmp', 'etc', 'www']) await mkdir(join(root, folder), { recursive: true });
     await chmod(join(root, 'tmp'), 0o1777);

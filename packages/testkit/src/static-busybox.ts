@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { unpackedToolsDir } from '@selvedge/testkit';
+import { unpackedToolsDir } from './require-tool.ts';
 
 const places = [
   join(unpackedToolsDir, 'bin/busybox'),
