@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, realpathSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { findTool } from '@selvedge/testkit';
 
 export interface KubectlVersion {
@@ -10,18 +10,17 @@ export interface KubectlVersion {
   readonly minor: number;
 }
 
-const foldersBesidePath = ['/usr/lib/google-cloud-sdk/bin', '/opt/kubectl'];
-
-/** Every kubectl of this machine, one for each minor version, oldest first. */
+/** Every kubectl of this machine, one for each minor version, oldest first: on PATH, and beside the one that runs. */
 export function findKubectls(): KubectlVersion[] {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...foldersBesidePath];
+  const own = resolved(findTool('kubectl'));
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...(own ? [dirname(own)] : [])];
   const names = folders.flatMap((folder) =>
     programsIn(folder)
       .filter((name) => /^kubectl[.-]?v?1\.\d+/.test(name))
       .map((name) => join(folder, name)),
   );
   const found = new Map<number, KubectlVersion>();
-  for (const path of new Set([findTool('kubectl'), ...names].map(resolved))) {
+  for (const path of new Set([own, ...names.map(resolved)])) {
     const version = path === undefined ? undefined : versionOf(path);
     if (path === undefined || version === undefined) continue;
     const minor = Number(version.split('.')[1]);
