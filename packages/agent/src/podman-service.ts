@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock, Logger } from '@selvedge/api';
-import { writeFileAtomically } from './state/atomic-file.ts';
+import { writeFileAtomically } from '@selvedge/api/node';
 import { BackOff } from './sync/back-off.ts';
 
 export interface PodmanServiceOptions {

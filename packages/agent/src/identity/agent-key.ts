@@ -6,8 +6,8 @@ import {
   type KeyObject,
 } from 'node:crypto';
 import { join } from 'node:path';
-import { keyFingerprint } from '@selvedge/api/node';
-import { findFile, writeFileAtomically } from '../state/atomic-file.ts';
+import { keyFingerprint, writeFileAtomically } from '@selvedge/api/node';
+import { findFile } from '../state/atomic-file.ts';
 
 /** The agent's Ed25519 key. Who holds it is the agent: it is made here and never leaves the machine. */
 export interface AgentKey {

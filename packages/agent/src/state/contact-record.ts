@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Logger } from '@selvedge/api';
+import { writeFileAtomically } from '@selvedge/api/node';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
-import { findFile, writeFileAtomically } from './atomic-file.ts';
+import { findFile } from './atomic-file.ts';
 
 /** How things stand with the hub; what `selvedge-agent status` says of it. */
 export interface Contact {

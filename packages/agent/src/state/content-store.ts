@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { sha256Digest } from '@selvedge/api/node';
+import { sha256Digest, writeFileAtomically } from '@selvedge/api/node';
 import type { AgentDatabase } from './agent-database.ts';
-import { findFile, writeFileAtomically } from './atomic-file.ts';
+import { findFile } from './atomic-file.ts';
 
 /**
  * Manifests by digest. They may contain Secrets, so they are sealed with AES-256-GCM by STATE/keys/content.key (the digest

@@ -1,7 +1,9 @@
 /**
- * The half of `@selvedge/api` that needs Node: digests, the system clock, the logger. Everything here is small and
+ * The half of `@selvedge/api` that needs Node: digests, the system clock, the logger, files that a crash
+ * leaves whole. Everything here is small and
  * has no state.
  */
+export * from './atomic-file.ts';
 export * from './digest.ts';
 export * from './logger.ts';
 export * from './system-clock.ts';

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Logger } from '@selvedge/api';
+import { writeFileAtomically } from '@selvedge/api/node';
 import { adminKubeconfig } from './admin-kubeconfig.ts';
 import { findRenewalReason, type KeyAndCertificate, parsePair } from './certificate-check.ts';
 import { type FleetKey, fleetKeyFromPem, generateFleetKeyPem } from './fleet-key.ts';
@@ -12,7 +13,6 @@ import {
   getPrivateFile,
   openPrivateDirectory,
   publishDirectory,
-  writePrivateFile,
 } from './private-file.ts';
 
 /** Who this hub is: what agents pin, what its own certificates come from, and the keys of its store. */
@@ -87,7 +87,7 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
     writeAdminKubeconfig: async (server) => {
       const path = join(options.dataDirectory, 'admin.kubeconfig');
       const text = adminKubeconfig({ server, authority: caCertificate, admin: await leaves.admin() });
-      if ((await findPrivateFile(path)) !== text) await writePrivateFile(path, text);
+      if ((await findPrivateFile(path)) !== text) await writeFileAtomically(path, text);
       return path;
     },
   };
@@ -139,8 +139,8 @@ class LeafFiles {
     }
     const issued = await issue(now);
     // A crash between the two leaves a pair that does not fit, which the next start takes for damaged and renews.
-    await writePrivateFile(keyPath, issued.key);
-    await writePrivateFile(certificatePath, issued.certificate);
+    await writeFileAtomically(keyPath, issued.key);
+    await writeFileAtomically(certificatePath, issued.certificate);
     this.#log.info('certificate issued', { certificate: name, reason });
     return issued;
   }
@@ -166,7 +166,7 @@ async function makeKeys(options: HubIdentityOptions, keys: string): Promise<void
   };
   const unfinished = `${keys}${unfinishedMark}${randomBytes(4).toString('hex')}`;
   await mkdir(unfinished, { mode: 0o700 });
-  for (const [name, text] of Object.entries(files)) await writePrivateFile(join(unfinished, name), text);
+  for (const [name, text] of Object.entries(files)) await writeFileAtomically(join(unfinished, name), text);
   await publishDirectory(unfinished, keys);
   options.logger.info('hub identity made', { component: 'identity', hubId });
 }

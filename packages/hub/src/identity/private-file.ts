@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncDirectory } from '@selvedge/api/node';
 
 /** A fault of the data directory that a person has to mend; the message says how. */
 export class DataDirectoryError extends Error {
@@ -48,37 +48,6 @@ export async function getPrivateFile(path: string): Promise<string> {
   throw new DataDirectoryError(
     `${path} is missing: restore it from a backup; agents trust this hub by its keys, so it is never made anew`,
   );
-}
-
-/** Writes a file with mode 0600 that is there completely or not at all, power cut included. */
-export async function writePrivateFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.tmp-${randomBytes(4).toString('hex')}`;
-  try {
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      // The umask may only have taken rights away; say exactly what we mean.
-      await file.chmod(0o600);
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncDirectory(dirname(path));
-}
-
-/** Makes the names in a directory durable. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 /** Renames a finished directory into place; only its owner can enter it. */
