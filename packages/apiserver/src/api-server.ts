@@ -7,7 +7,8 @@ import {
   type ObjectClient,
 } from '@selvedge/api';
 import type { ObjectStore } from '@selvedge/store';
-import type { UserInfo } from './access/user-info.ts';
+import type { UserInfo } from './authentication/user-info.ts';
+import { administratorsAuthorizer } from './authorization/administrators.ts';
 import { NamespaceGate } from './admission/namespace-gate.ts';
 import { defaultNamespace } from './admission/namespace-object.ts';
 import type { ApiRequest, ApiResponse } from './http/exchange.ts';
@@ -16,18 +17,34 @@ import { InProcessClient } from './registry/in-process-client.ts';
 import { NamespaceLifecycle } from './registry/namespace-lifecycle.ts';
 import type { Registry } from './registry/registry.ts';
 import { ResourceCatalog } from './registry/resource-catalog.ts';
-import type { ResourceDefinition, VirtualResourceDefinition } from './resource-definition.ts';
+import type { Authenticator, Credentials } from './authentication/authenticator.ts';
+import type {
+  ResourceDefinition,
+  ReviewDefinition,
+  VirtualResourceDefinition,
+} from './resource-definition.ts';
 
 export interface ApiServerOptions {
-  readonly definitions: readonly (ResourceDefinition | VirtualResourceDefinition)[];
+  readonly definitions: readonly (ResourceDefinition | VirtualResourceDefinition | ReviewDefinition)[];
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Asked in order for every request. */
+  readonly authenticators?: readonly Authenticator[];
+  /** Paths that are no resources, authorised as such (`nonResourceURLs`) and audited. */
+  readonly endpoints?: readonly Endpoint[];
+}
+
+/** Served beside the resources, under one exact path. */
+export interface Endpoint {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  handle(req: ApiRequest, res: ApiResponse, user: UserInfo): Promise<void>;
 }
 
 export interface ApiServer {
-  /** Answers one request; `user` is absent when the client did not say who it is. Never rejects. */
-  handle(req: ApiRequest, res: ApiResponse, user: UserInfo | undefined): Promise<void>;
+  /** Answers one request. Never rejects. */
+  handle(req: ApiRequest, res: ApiResponse, peer: Pick<Credentials, 'certificateUser'>): Promise<void>;
   /** The same API in process. */
   client(user: UserInfo): ObjectClient;
   /** Ends watches and background work; the store stays open. */
@@ -39,6 +56,7 @@ const ownUser: UserInfo = { name: 'system:apiserver', groups: ['system:masters']
 /** Also makes the namespace `default`, and goes on deleting the contents of namespaces that were being deleted. */
 export async function createApiServer({
   definitions,
+  authenticators = [],
   store,
   clock,
   logger,
@@ -49,16 +67,17 @@ export async function createApiServer({
     store,
     namespaces: new NamespaceGate(store),
     turns: new KeyedMutex(),
+    authorizer: administratorsAuthorizer,
     clock,
     logger,
     closing: closing.signal,
   };
-  const handler = new RequestHandler(registry);
+  const handler = new RequestHandler(registry, authenticators);
   const namespaceResource = registry.catalog.find(namespaces);
   if (namespaceResource) await makeDefaultNamespace(new InProcessClient(registry, ownUser));
   const lifecycle = namespaceResource && new NamespaceLifecycle(registry, namespaceResource).run();
   return {
-    handle: (req, res, user) => handler.handle(req, res, user),
+    handle: (req, res, peer) => handler.handle(req, res, peer),
     client: (user) => new InProcessClient(registry, user),
     close: async () => {
       closing.abort();

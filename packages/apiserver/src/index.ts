@@ -10,8 +10,16 @@
  * The only built-in knowledge is that of namespaces: what is created needs a living one, and a deleted one is emptied
  * first.
  */
-export { type ApiServer, type ApiServerOptions, createApiServer } from './api-server.ts';
-export type { UserInfo } from './access/user-info.ts';
+export { type ApiServer, type ApiServerOptions, createApiServer, type Endpoint } from './api-server.ts';
+export type { Authenticator, Credentials } from './authentication/authenticator.ts';
+export type {
+  Attributes,
+  Authorizer,
+  Decision,
+  PathAttributes,
+  ResourceAttributes,
+} from './authorization/authorizer.ts';
+export type { UserInfo } from './authentication/user-info.ts';
 export {
   type HttpRequest,
   type HttpResponse,
@@ -22,9 +30,11 @@ export {
 } from './http/https-server.ts';
 export { maxObjectBytes } from './admission/limits.ts';
 export type {
+  AdmissionContext,
   JsonSchema,
   PrinterColumn,
   ResourceDefinition,
+  ReviewDefinition,
   SubresourceAction,
   VirtualResourceDefinition,
   VirtualSource,

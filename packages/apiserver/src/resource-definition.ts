@@ -1,4 +1,6 @@
 import type { FieldError, KubeObject, ResourceRef } from '@selvedge/api';
+import type { UserInfo } from './authentication/user-info.ts';
+import type { Authorizer } from './authorization/authorizer.ts';
 
 /** JSON Schema with the `x-kubernetes-*` extensions of structural schemas (KEP-1001 and CRD docs). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -36,18 +38,36 @@ export interface ResourceDefinition {
   readonly prepare?: (object: KubeObject, previous: KubeObject | undefined) => KubeObject;
   /** Beyond the schema. Pure; `previous` on update. */
   readonly validate?: (object: KubeObject, previous: KubeObject | undefined) => readonly FieldError[];
-  /** Checks that need other objects; throws StatusError to refuse. */
-  readonly admit?: (object: KubeObject, previous: KubeObject | undefined) => Promise<void>;
+  /** Checks that need other objects or the user; throws StatusError to refuse. */
+  readonly admit?: (
+    object: KubeObject,
+    previous: KubeObject | undefined,
+    context: AdmissionContext,
+  ) => Promise<void>;
   /** Fills in what is read from elsewhere (status counters, last seen); never stored. */
   readonly decorate?: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
   /** Named subresources with POST, as `serviceaccounts/token`. The body is what was sent. */
   readonly actions?: Readonly<Record<string, SubresourceAction>>;
+  /** Serves `…/scale` (`autoscaling/v1 Scale`), as in a CustomResourceDefinition. */
+  readonly scale?: {
+    /** JSON paths such as `.spec.replicas`. */
+    readonly specReplicasPath: string;
+    readonly statusReplicasPath: string;
+    readonly labelSelectorPath?: string;
+  };
+}
+
+/** Who writes, and what else the rules of a kind may ask. */
+export interface AdmissionContext {
+  readonly user: UserInfo;
+  readonly authorizer: Authorizer;
+  readonly dryRun: boolean;
 }
 
 export interface SubresourceAction {
   /** Kind of body and answer, for discovery: `{group, version, kind}`. */
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
-  readonly invoke: (object: KubeObject, body: unknown) => Promise<KubeObject>;
+  readonly invoke: (object: KubeObject, body: unknown, context: AdmissionContext) => Promise<KubeObject>;
 }
 
 /** A read-only kind that is not stored as objects: its rows come from elsewhere. */
@@ -66,4 +86,17 @@ export interface VirtualSource {
     fromRevision: number;
     signal: AbortSignal;
   }): AsyncIterable<{ type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: KubeObject }>;
+}
+
+/**
+ * A kind that is only asked, never stored: it is created, answered, and gone (`SubjectAccessReview`, `TokenReview`).
+ * Serves `create` alone.
+ */
+export interface ReviewDefinition {
+  readonly ref: ResourceRef;
+  readonly singular: string;
+  readonly schema: JsonSchema;
+  readonly description: string;
+  /** Gets the validated object; returns it with its `status`. */
+  readonly review: (object: KubeObject, context: AdmissionContext) => Promise<KubeObject>;
 }

@@ -29,6 +29,10 @@ export type {
   StoredObject,
   StoreEvent,
   WatchQuery,
+  WriteCondition,
 } from './object-store.ts';
 export { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from './open-sqlite-store.ts';
+export type { KeyRing } from './key-ring.ts';
 export type { RetentionPolicy } from './retention.ts';
+export type { Store } from './store.ts';
+export type { StoreRecord } from './store-record.ts';

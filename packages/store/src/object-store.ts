@@ -59,6 +59,12 @@ export interface WatchQuery {
   readonly signal: AbortSignal;
 }
 
+/** Makes a write depend on another object: it happens only while that one is still at this revision. */
+export interface WriteCondition {
+  readonly key: ObjectKey;
+  readonly revision: number;
+}
+
 /**
  * Revisioned objects on one global sequence: every write takes the next revision, in commit order, across all
  * resources and the fleet tables; an empty store is at 1. What a resolved promise acknowledged is durable (survives
@@ -68,8 +74,8 @@ export interface WatchQuery {
 export interface ObjectStore {
   find(key: ObjectKey): Promise<StoredObject | undefined>;
   list(query: ListQuery): Promise<ListResult>;
-  /** Throws `AlreadyExists`. */
-  create(key: ObjectKey, body: string): Promise<StoredObject>;
+  /** Throws `AlreadyExists`, or `Conflict` when `condition` does not hold (checked in the same transaction). */
+  create(key: ObjectKey, body: string, condition?: WriteCondition): Promise<StoredObject>;
   /** Compare-and-set; throws `NotFound`, or `Conflict` when the object's revision is not `expectedRevision`. */
   update(key: ObjectKey, body: string, expectedRevision: number): Promise<StoredObject>;
   /** Compare-and-set; returns the last state with the revision of the deletion. */

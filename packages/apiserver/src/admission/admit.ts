@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type FieldError, invalid, type KubeObject } from '@selvedge/api';
+import type { Authorizer } from '../authorization/authorizer.ts';
 import type { WriteOptions } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 import { setDefaults } from '../schema/set-defaults.ts';
@@ -13,7 +14,8 @@ export interface Candidate {
   /** Owned by the caller's request: changed in place. */
   readonly object: KubeObject;
   readonly previous: KubeObject | undefined;
-  readonly options: Pick<WriteOptions, 'fieldValidation' | 'warn'>;
+  readonly options: Pick<WriteOptions, 'fieldValidation' | 'warn' | 'user' | 'dryRun'>;
+  readonly authorizer: Authorizer;
   readonly part: 'main' | 'status';
 }
 
@@ -22,13 +24,14 @@ export interface Candidate {
  * preparation and rules. Returns the object to store; throws `BadRequest`, `Invalid` or what the kind's admission
  * throws.
  */
-export async function admit({ resource, object, previous, options, part }: Candidate): Promise<KubeObject> {
+export async function admit(candidate: Candidate): Promise<KubeObject> {
+  const { resource, object, previous, options, part, authorizer } = candidate;
   const { definition } = resource;
   dropUnknownFields(resource, object, options);
   setDefaults(object, resource.schema);
   const isRelevant = (error: FieldError) => mayRefuse(error, { object, previous, part, resource });
-  const check = (candidate: KubeObject) =>
-    validate(candidate, resource.schema, { isSensitive: definition.sensitive ?? false }).filter(isRelevant);
+  const check = (checked: KubeObject) =>
+    validate(checked, resource.schema, { isSensitive: definition.sensitive ?? false }).filter(isRelevant);
 
   // `prepare` may rely on the types of what is there, and may fill in what is missing.
   const typeErrors = check(object).filter((e) => e.reason !== 'FieldValueRequired');
@@ -43,7 +46,10 @@ export async function admit({ resource, object, previous, options, part }: Candi
     own && schemaErrors.length === 0 ? (definition.validate?.(prepared, previous) ?? []) : [];
   const errors = [...schemaErrors, ...ruleErrors, ...validateMetadata(resource, prepared, previous)];
   if (errors.length > 0) throw refusal(resource, prepared, errors);
-  if (own && prepared.metadata.deletionTimestamp === undefined) await definition.admit?.(prepared, previous);
+  if (own && prepared.metadata.deletionTimestamp === undefined) {
+    const { user, dryRun } = options;
+    await definition.admit?.(prepared, previous, { user, dryRun, authorizer });
+  }
   return prepared;
 }
 
@@ -52,7 +58,7 @@ function refusal(resource: Resource, object: KubeObject, errors: readonly FieldE
 }
 
 /** What a write leaves as it was is not judged again: rules may have become stricter since it was stored. */
-function mayRefuse(error: FieldError, candidate: Omit<Candidate, 'options'>): boolean {
+function mayRefuse(error: FieldError, candidate: Omit<Candidate, 'options' | 'authorizer'>): boolean {
   const { object, previous, part, resource } = candidate;
   if (error.field.startsWith('metadata')) return true;
   if (part === 'status') return error.field.startsWith('status');

@@ -3,7 +3,12 @@ import type { Resource } from '../registry/resource-catalog.ts';
 const readVerbs = ['get', 'list', 'watch'];
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
-export const verbsOf = (resource: Resource): readonly string[] => (resource.source ? readVerbs : allVerbs);
+const reviewVerbs = ['create'];
+
+export function verbsOf(resource: Resource): readonly string[] {
+  if (resource.review) return reviewVerbs;
+  return resource.source ? readVerbs : allVerbs;
+}
 
 export interface Subresource {
   readonly name: string;

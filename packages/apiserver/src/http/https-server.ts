@@ -8,8 +8,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from '@selvedge/api';
-import type { UserInfo } from '../access/user-info.ts';
-import { peerUser } from '../access/peer-user.ts';
+import type { UserInfo } from '../authentication/user-info.ts';
+import { peerUser } from '../authentication/peer-user.ts';
 
 /** A request and its response, over HTTP/2 or HTTP/1.1. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;

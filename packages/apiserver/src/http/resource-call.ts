@@ -1,5 +1,5 @@
 import { type KubeObject, type ObjectName, StatusError } from '@selvedge/api';
-import type { UserInfo } from '../access/user-info.ts';
+import type { UserInfo } from '../authentication/user-info.ts';
 import { withIdentity } from '../admission/identity.ts';
 import { refuseStrictly } from '../admission/strict-fields.ts';
 import type { ListQuery } from '../registry/list.ts';
@@ -15,7 +15,7 @@ import type { ResourcePath } from './request-path.ts';
 export interface ResourceRequest {
   readonly req: ApiRequest;
   readonly res: ApiResponse;
-  readonly user: UserInfo | undefined;
+  readonly user: UserInfo;
   readonly path: ResourcePath;
   readonly query: QueryParameters;
 }
@@ -49,11 +49,12 @@ export function listQueryOf({ path, query }: Pick<Call, 'path' | 'query'>): List
 
 export function writeOptionsOf({ query, req, user, warnings }: Call): WriteOptions {
   const program = (req.headers['user-agent'] ?? '').split('/')[0];
-  const fieldManager = query.text('fieldManager') ?? (program || user?.name || 'unknown');
+  const fieldManager = query.text('fieldManager') ?? (program || user.name || 'unknown');
   if (fieldManager.length > 128 || /[^\x20-\x7e]/.test(fieldManager)) {
     throw new StatusError('BadRequest', 'fieldManager must have at most 128 printable characters');
   }
   return {
+    user,
     dryRun: query.dryRun,
     fieldManager,
     fieldValidation: query.fieldValidation,

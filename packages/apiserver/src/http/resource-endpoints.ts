@@ -1,6 +1,7 @@
 import { type KubeObject, StatusError } from '@selvedge/api';
-import { authorize } from '../access/authorize.ts';
+import { authorize } from '../authorization/authorize.ts';
 import { applyObject } from '../registry/apply.ts';
+import { answerReview } from '../registry/review.ts';
 import { createObject } from '../registry/create.ts';
 import { deleteObject } from '../registry/delete.ts';
 import { deleteCollection } from '../registry/delete-collection.ts';
@@ -49,8 +50,14 @@ export class ResourceEndpoints {
     const { path, user, req } = request;
     const verb = verbOf(request);
     const { group, plural, name, namespace, subresource } = path;
-    const resourceText = subresource === undefined ? plural : `${plural}/${subresource}`;
-    authorize(user, { verb, group, resource: resourceText, name, namespace });
+    authorize(this.#registry.authorizer, user, {
+      verb,
+      group,
+      resource: plural,
+      subresource,
+      name,
+      namespace,
+    });
     const resource = this.#registry.catalog.find(path);
     if (!resource || (namespace !== undefined && !resource.ref.namespaced)) throw unknownResource();
     const call: Call = {
@@ -64,6 +71,13 @@ export class ResourceEndpoints {
     };
     if (subresource !== undefined && subresource !== 'status') {
       await answerAction(call, subresource);
+      return;
+    }
+    if (resource.review) {
+      if (verb !== 'create') throw methodNotAllowed(req, resource);
+      const body = await readObjectBody(call);
+      const answer = await answerReview(call.registry, resource, { body, options: writeOptionsOf(call) });
+      sendObject(call, answer, 201);
       return;
     }
     if (call.part === 'status') requireStatusSubresource(resource);
@@ -188,7 +202,8 @@ async function answerAction(call: Call, subresource: string): Promise<void> {
   const bytes = await readBody(req, registry.clock);
   const body: unknown =
     bytes.length === 0 ? {} : decodeBody(bytes, mediaTypeOf(req.headers['content-type'])).value;
-  sendJson(call.res, await action.invoke(object, body), { status: 201 });
+  const context = { user: call.user, authorizer: registry.authorizer, dryRun: call.query.dryRun };
+  sendJson(call.res, await action.invoke(object, body, context), { status: 201 });
 }
 
 function sendObject(call: Call, object: KubeObject, status: number): void {

@@ -13,7 +13,7 @@ test('over HTTP/2 a watch ends with its stream, however the client closes it', a
   const http2 = createServer((req, res) => {
     open++;
     res.once('close', () => open--);
-    void server.api.handle(req, res, admin);
+    void server.api.handle(req, res, { certificateUser: admin });
   });
   await new Promise<void>((resolve) => http2.listen(0, '127.0.0.1', resolve));
   const session = connect(`http://127.0.0.1:${(http2.address() as AddressInfo).port}`);

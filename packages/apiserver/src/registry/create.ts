@@ -66,7 +66,14 @@ export async function createTracked(
   delete object['status'];
   object.metadata = ofNewObject(object.metadata, now);
   const create = async () => {
-    const admitted = await admit({ resource, object, previous: undefined, options, part: 'main' });
+    const admitted = await admit({
+      resource,
+      object,
+      previous: undefined,
+      options,
+      part: 'main',
+      authorizer: registry.authorizer,
+    });
     const managedFields = track(admitted, now) ?? [];
     const complete = { ...admitted, metadata: { ...admitted.metadata, managedFields } };
     const stored = await storeNew(registry, resource, { object: complete, dryRun: options.dryRun });

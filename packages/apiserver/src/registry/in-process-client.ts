@@ -9,8 +9,8 @@ import {
   StatusError,
   type WatchEvent,
 } from '@selvedge/api';
-import { authorize } from '../access/authorize.ts';
-import type { UserInfo } from '../access/user-info.ts';
+import { authorize } from '../authorization/authorize.ts';
+import type { UserInfo } from '../authentication/user-info.ts';
 import { copyJson } from '../schema/json-value.ts';
 import { applyObject } from './apply.ts';
 import { createObject } from './create.ts';
@@ -139,7 +139,13 @@ export class InProcessClient implements ObjectClient {
 
   #enter(verb: string, ref: ResourceRef, where: { namespace?: string | undefined; name?: string }): Resource {
     const { namespace, name } = where;
-    authorize(this.#user, { verb, group: ref.group, resource: ref.plural, name, namespace });
+    authorize(this.#registry.authorizer, this.#user, {
+      verb,
+      group: ref.group,
+      resource: ref.plural,
+      name,
+      namespace,
+    });
     const resource = this.#registry.catalog.find(ref);
     if (!resource)
       throw new StatusError('NotFound', `the server does not serve ${resourceName(ref)} ${ref.version}`);
@@ -148,7 +154,7 @@ export class InProcessClient implements ObjectClient {
 
   #options(fieldManager = this.#user.name): WriteOptions {
     const warn = (message: string) => this.#registry.logger.warn(message);
-    return { dryRun: false, fieldManager, fieldValidation: 'Strict', warn };
+    return { user: this.#user, dryRun: false, fieldManager, fieldValidation: 'Strict', warn };
   }
 }
 

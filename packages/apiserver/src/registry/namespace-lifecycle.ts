@@ -78,7 +78,7 @@ export class NamespaceLifecycle {
     await registry.namespaces.settled(name);
     let remaining = 0;
     for (const resource of registry.catalog.all) {
-      if (!resource.ref.namespaced || resource.source) continue;
+      if (!resource.ref.namespaced || resource.source || resource.review) continue;
       await deleteCollection(registry, resource, { query: { namespace: name }, dryRun: false });
       const left = await registry.store.list({ resource: resource.name, namespace: name, limit: 1 });
       remaining += left.objects.length;

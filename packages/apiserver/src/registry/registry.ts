@@ -1,5 +1,7 @@
 import type { Clock, KeyedMutex, Logger } from '@selvedge/api';
 import type { ObjectStore } from '@selvedge/store';
+import type { UserInfo } from '../authentication/user-info.ts';
+import type { Authorizer } from '../authorization/authorizer.ts';
 import type { NamespaceGate } from '../admission/namespace-gate.ts';
 import type { ResourceCatalog } from './resource-catalog.ts';
 
@@ -10,6 +12,7 @@ export interface Registry {
   readonly namespaces: NamespaceGate;
   /** By resource and name of an object: changes that make sense on any state take turns instead of racing. */
   readonly turns: KeyedMutex;
+  readonly authorizer: Authorizer;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Fires when the server closes: ends watches. */
@@ -20,6 +23,8 @@ export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 /** Options that all writes share. */
 export interface WriteOptions {
+  /** Whose write it is. */
+  readonly user: UserInfo;
   /** Everything is checked and answered as if, nothing is stored. */
   readonly dryRun: boolean;
   /** Owner of the fields that are written. */

@@ -1,6 +1,7 @@
 import { apiVersionOf, type KubeObject, type ResourceRef, resourceName } from '@selvedge/api';
 import type {
   ResourceDefinition,
+  ReviewDefinition,
   SubresourceAction,
   VirtualResourceDefinition,
   VirtualSource,
@@ -19,6 +20,8 @@ export interface Resource {
   readonly schema: StructuralSchema;
   /** Present when the kind is virtual: read-only, rows from elsewhere. */
   readonly source: VirtualSource | undefined;
+  /** Present when the kind is only asked, never stored: serves `create` alone. */
+  readonly review: ReviewDefinition['review'] | undefined;
   readonly actions: Readonly<Record<string, SubresourceAction>>;
   /** Fills in what is read from elsewhere. */
   readonly decorate: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
@@ -29,7 +32,7 @@ export class ResourceCatalog {
   readonly all: readonly Resource[];
   readonly #byPath: ReadonlyMap<string, Resource>;
 
-  constructor(definitions: readonly (ResourceDefinition | VirtualResourceDefinition)[]) {
+  constructor(definitions: readonly (ResourceDefinition | VirtualResourceDefinition | ReviewDefinition)[]) {
     this.all = definitions.map(toResource);
     this.#byPath = new Map(this.all.map((r) => [pathOf(r.ref), r]));
     if (this.#byPath.size !== this.all.length)
@@ -51,7 +54,8 @@ export class ResourceCatalog {
 const pathOf = (ref: Pick<ResourceRef, 'group' | 'version' | 'plural'>) =>
   `${ref.group}/${ref.version}/${ref.plural}`;
 
-function toResource(definition: ResourceDefinition | VirtualResourceDefinition): Resource {
+function toResource(given: ResourceDefinition | VirtualResourceDefinition | ReviewDefinition): Resource {
+  const definition = 'review' in given ? { ...given, columns: [], statusSubresource: false } : given;
   const decorate = 'decorate' in definition ? definition.decorate : undefined;
   return {
     definition,
@@ -60,6 +64,7 @@ function toResource(definition: ResourceDefinition | VirtualResourceDefinition):
     apiVersion: apiVersionOf(definition.ref),
     schema: objectSchema(definition),
     source: 'source' in definition ? definition.source : undefined,
+    review: 'review' in given ? given.review : undefined,
     actions: ('actions' in definition ? definition.actions : undefined) ?? {},
     decorate: decorate ?? (async (objects) => objects),
   };

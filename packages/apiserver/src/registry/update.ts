@@ -115,7 +115,14 @@ async function write(
   const object =
     part === 'status' ? withStatusOf(current, wanted) : withoutStatusOf(resource, current, wanted);
   object.metadata = keepServerMetadata(object.metadata, current.metadata);
-  const admitted = await admit({ resource, object, previous: current, options, part });
+  const admitted = await admit({
+    resource,
+    object,
+    previous: current,
+    options,
+    part,
+    authorizer: registry.authorizer,
+  });
   if (!hasSameContent(resource, admitted, current)) {
     admitted.metadata = { ...admitted.metadata, generation: (current.metadata.generation ?? 0) + 1 };
   }

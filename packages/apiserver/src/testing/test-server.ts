@@ -57,7 +57,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const users = { none: undefined, nobody: { name: 'nobody', groups: [] } } as const;
   const http = createServer((req, res) => {
     const name = String(req.headers['x-user'] ?? '');
-    void api.handle(req, res, name === 'none' || name === 'nobody' ? users[name] : admin);
+    const user = name === 'none' || name === 'nobody' ? users[name] : admin;
+    void api.handle(req, res, user ? { certificateUser: user } : {});
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;

@@ -115,7 +115,9 @@ async function startParts(
     port,
     tls: { key, cert: certificate, clientCa: identity.caCertificate },
     handle: (req, res, peer) =>
-      gateway.owns(req.url ?? '/') ? gateway.handle(req, res) : api.handle(req, res, peer.user),
+      gateway.owns(req.url ?? '/')
+        ? gateway.handle(req, res)
+        : api.handle(req, res, peer.user ? { certificateUser: peer.user } : {}),
     logger,
   }).catch((error: unknown) => {
     throw listenError(error, options);

@@ -1,0 +1,36 @@
+import { StatusError } from '@selvedge/api';
+import type { UserInfo } from '../authentication/user-info.ts';
+import type { Attributes, Authorizer, ResourceAttributes } from './authorizer.ts';
+
+/** Throws `Forbidden` for a user who may not, worded as Kubernetes does. */
+export function authorize(authorizer: Authorizer, user: UserInfo, attributes: Attributes): void {
+  if (authorizer.decide(user, attributes).allowed) return;
+  throw 'path' in attributes
+    ? new StatusError(
+        'Forbidden',
+        `forbidden: User "${user.name}" cannot ${attributes.verb} path "${attributes.path}"`,
+      )
+    : forbiddenResource(user, attributes);
+}
+
+function forbiddenResource(user: UserInfo, attributes: ResourceAttributes): StatusError {
+  const { verb, group, namespace, name } = attributes;
+  const resource =
+    attributes.subresource === undefined
+      ? attributes.resource
+      : `${attributes.resource}/${attributes.subresource}`;
+  const qualified = group === '' ? resource : `${resource}.${group}`;
+  const subject = name === undefined ? qualified : `${qualified} "${name}"`;
+  const scope = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`;
+  return new StatusError(
+    'Forbidden',
+    `${subject} is forbidden: User "${user.name}" cannot ${verb} resource "${resource}" in API group "${group}" ${scope}`,
+    {
+      details: {
+        kind: attributes.resource,
+        ...(group ? { group } : {}),
+        ...(name === undefined ? {} : { name }),
+      },
+    },
+  );
+}
