@@ -13,6 +13,12 @@ export const fieldInvalid = (field: string, value: unknown, detail: string): Fie
   message: `Invalid value: ${quote(value)}: ${detail}`,
 });
 
+/** A value of another type. */
+export const fieldTypeInvalid = (field: string, value: unknown, detail: string): FieldError => ({
+  ...fieldInvalid(field, value, detail),
+  reason: 'FieldValueTypeInvalid',
+});
+
 export const fieldForbidden = (field: string, detail: string): FieldError => ({
   reason: 'FieldValueForbidden',
   field,

@@ -17,6 +17,14 @@ export function faultOfDnsSubdomain(name: string): string | undefined {
   return "must consist of lower case letters, digits, '-' and '.', and begin and end with a letter or digit";
 }
 
+/** Names of kinds that Kubernetes lets be called almost anything (roles: `system:discovery`). */
+export function faultOfPathSegment(name: string): string | undefined {
+  if (name.length > 253) return 'must be no more than 253 characters';
+  if (name === '.' || name === '..') return `may not be '${name}'`;
+  const wrong = ['/', '%'].find((character) => name.includes(character));
+  return wrong === undefined ? undefined : `may not contain '${wrong}'`;
+}
+
 /** Keys of labels and annotations: `name` or `prefix/name`. */
 export function faultOfLabelKey(key: string): string | undefined {
   const slash = key.indexOf('/');

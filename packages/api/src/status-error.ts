@@ -26,11 +26,14 @@ export interface FieldError {
   reason:
     | 'FieldValueRequired'
     | 'FieldValueInvalid'
+    | 'FieldValueTypeInvalid'
     | 'FieldValueNotSupported'
     | 'FieldValueDuplicate'
     | 'FieldValueForbidden'
     | 'FieldValueTooLong'
-    | 'FieldManagerConflict';
+    | 'FieldManagerConflict'
+    | 'ResourceVersionTooLarge'
+    | 'NamespaceTerminating';
   /** As Kubernetes writes it: `spec.rollout.waves[1].percent`. */
   field: string;
   message: string;
@@ -147,7 +150,7 @@ export function invalid(
   const list = errors.map((e) => `${e.field}: ${e.message}`);
   const text = list.length === 1 ? list[0] : `[${list.join(', ')}]`;
   return new StatusError('Invalid', `${group ? `${kind}.${group}` : kind} "${name}" is invalid: ${text}`, {
-    details: { name, ...(group ? { group } : {}), kind, causes: [...errors] },
+    details: { ...(name ? { name } : {}), ...(group ? { group } : {}), kind, causes: [...errors] },
   });
 }
 

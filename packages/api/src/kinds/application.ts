@@ -14,7 +14,7 @@ export const labelSelectorSchema = Type.Object(
   {
     matchLabels: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
-        description: 'Labels that a site has to have, all of them.',
+        description: 'Labels that have to be there, all of them.',
       }),
     ),
     matchExpressions: Type.Optional(
@@ -36,32 +36,51 @@ export const labelSelectorSchema = Type.Object(
       ),
     ),
   },
-  { description: 'Label selector over Sites. An empty selector matches every site.' },
+  { description: 'Label selector. An empty one selects everything.' },
 );
 
-export const waveSchema = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 63, description: 'Name of the wave, unique in the rollout.' }),
-  sites: Type.Optional(
-    Type.Integer({
-      minimum: 1,
-      description: 'Sites reached when this wave is done, as a number. Or percent.',
+export const waveSchema = Type.Object(
+  {
+    name: Type.String({
+      minLength: 1,
+      maxLength: 63,
+      description: 'Name of the wave, unique in the rollout.',
     }),
-  ),
-  percent: Type.Optional(
-    Type.Integer({
-      minimum: 1,
-      maximum: 100,
-      description: 'Sites reached when this wave is done, in percent of all, rounded up. Or sites.',
-    }),
-  ),
-  soak: Type.Optional(
-    Type.String({
-      default: '0s',
-      description:
-        'How long every site of the wave has to stay healthy before the next wave starts, as a duration.',
-    }),
-  ),
-});
+    sites: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'Sites reached when this wave is done, as a number. Or percent.',
+      }),
+    ),
+    percent: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        description: 'Sites reached when this wave is done, in percent of all, rounded up. Or sites.',
+      }),
+    ),
+    soak: Type.Optional(
+      Type.String({
+        default: '0s',
+        description:
+          'How long every site of the wave has to stay healthy before the next wave starts, as a duration.',
+      }),
+    ),
+  },
+  {
+    'x-kubernetes-validations': [
+      {
+        rule: 'has(self.sites) || has(self.percent)',
+        reason: 'FieldValueRequired',
+        message: 'say how far the wave reaches: either sites or percent',
+      },
+      {
+        rule: '!has(self.sites) || !has(self.percent)',
+        message: 'give either sites or percent, not both',
+      },
+    ],
+  },
+);
 
 export const rolloutStrategySchema = Type.Object(
   {
@@ -129,7 +148,16 @@ export const applicationSpecSchema = Type.Object(
           ),
         ),
       },
-      { description: 'Where the manifests come from: exactly one of the fields.' },
+      {
+        description: 'Where the manifests come from: exactly one of the fields.',
+        'x-kubernetes-validations': [
+          {
+            rule: 'has(self.inline)',
+            reason: 'FieldValueRequired',
+            message: 'say where the manifests come from: exactly one of inline',
+          },
+        ],
+      },
     ),
     placement: Type.Object(
       { siteSelector: labelSelectorSchema },

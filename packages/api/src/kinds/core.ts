@@ -11,6 +11,8 @@ export const namespaces: ResourceRef = core('namespaces', 'Namespace', false);
 export const secrets: ResourceRef = core('secrets', 'Secret', true);
 export const configMaps: ResourceRef = core('configmaps', 'ConfigMap', true);
 export const events: ResourceRef = core('events', 'Event', true);
+export const resourceQuotas: ResourceRef = core('resourcequotas', 'ResourceQuota', true);
+export const serviceAccounts: ResourceRef = core('serviceaccounts', 'ServiceAccount', true);
 
 export interface Namespace extends KubeObject {
   apiVersion: 'v1';
@@ -42,6 +44,15 @@ export interface Secret extends KubeObject {
   immutable?: boolean;
 }
 
+export interface ServiceAccount extends KubeObject {
+  apiVersion: 'v1';
+  kind: 'ServiceAccount';
+  metadata: ObjectMeta;
+  secrets?: { name?: string; [field: string]: unknown }[];
+  imagePullSecrets?: { name?: string }[];
+  automountServiceAccountToken?: boolean;
+}
+
 /** core/v1 Event. */
 export interface Event extends KubeObject {
   apiVersion: 'v1';
@@ -67,4 +78,13 @@ export interface Event extends KubeObject {
   source?: { component?: string; host?: string };
   reportingComponent?: string;
   reportingInstance?: string;
+}
+
+export interface ResourceQuota extends KubeObject {
+  apiVersion: 'v1';
+  kind: 'ResourceQuota';
+  metadata: ObjectMeta;
+  spec?: { hard?: Record<string, string> };
+  /** What of `hard` is in force, and what of it is used. */
+  status?: { hard?: Record<string, string>; used?: Record<string, string> };
 }

@@ -57,7 +57,35 @@ export const enrollmentTokenSpecSchema = Type.Object(
       }),
     ),
   },
-  { description: 'Who may join, how often and how long.' },
+  {
+    description: 'Who may join, how often and how long.',
+    'x-kubernetes-validations': [
+      {
+        rule: 'has(self.siteName) || has(self.siteNameTemplate)',
+        reason: 'FieldValueRequired',
+        fieldPath: '.siteName',
+        message: 'give exactly one of siteName and siteNameTemplate',
+      },
+      {
+        rule: '!has(self.siteName) || !has(self.siteNameTemplate)',
+        reason: 'FieldValueForbidden',
+        fieldPath: '.siteNameTemplate',
+        message: 'give exactly one of siteName and siteNameTemplate',
+      },
+      {
+        rule: '!has(self.siteName) || self.uses <= 1',
+        reason: 'FieldValueForbidden',
+        fieldPath: '.siteName',
+        message: 'several agents cannot be one site: with uses > 1 give siteNameTemplate',
+      },
+      {
+        rule: "!has(self.approvedKeys) || self.approvedKeys.size() == 0 || self.approval == 'Manual'",
+        reason: 'FieldValueForbidden',
+        fieldPath: '.approvedKeys',
+        message: 'only with approval: Manual',
+      },
+    ],
+  },
 );
 export type EnrollmentTokenSpec = Static<typeof enrollmentTokenSpecSchema>;
 

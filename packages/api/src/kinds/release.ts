@@ -9,7 +9,6 @@ export const releases: ResourceRef = {
   namespaced: true,
 };
 
-/** Immutable: an update that changes any of it is refused. */
 export const releaseSpecSchema = Type.Object(
   {
     application: Type.String({ description: 'Name of the Application.' }),
@@ -26,7 +25,16 @@ export const releaseSpecSchema = Type.Object(
       Type.Array(Type.String(), { description: 'Names of the site variables that the manifests use.' }),
     ),
   },
-  { description: 'What is in the release. Cannot be changed.' },
+  {
+    description: 'What is in the release. Cannot be changed.',
+    'x-kubernetes-validations': [
+      {
+        rule: 'self == oldSelf',
+        reason: 'FieldValueForbidden',
+        message: 'a Release is immutable: change the Application instead',
+      },
+    ],
+  },
 );
 export type ReleaseSpec = Static<typeof releaseSpecSchema>;
 

@@ -11,15 +11,36 @@ export const rollouts: ResourceRef = {
   namespaced: true,
 };
 
-/** Copied from the Application when the rollout starts, so a later edit changes only later rollouts. */
+const unchanging = {
+  'x-kubernetes-validations': [
+    { rule: 'self == oldSelf', reason: 'FieldValueForbidden', message: 'cannot be changed' },
+  ],
+};
+
+/**
+ * Copied from the Application when the rollout starts, so a later edit changes only later rollouts. A person may widen
+ * the budget or the deadline of a rollout under way; what goes out, and in which waves, stays.
+ */
 export const rolloutSpecSchema = Type.Object(
   {
-    application: Type.String({ description: 'Name of the Application.' }),
-    release: Type.String({ description: 'Name of the Release.' }),
-    digest: Type.String({ description: 'Digest of the Release.' }),
+    application: Type.String({ description: 'Name of the Application.', ...unchanging }),
+    release: Type.String({ description: 'Name of the Release.', ...unchanging }),
+    digest: Type.String({ description: 'Digest of the Release.', ...unchanging }),
     strategy: rolloutStrategySchema,
   },
-  { description: 'What goes out, and how.' },
+  {
+    description: 'What goes out, and how.',
+    'x-kubernetes-validations': [
+      {
+        rule:
+          'has(self.strategy.waves) == has(oldSelf.strategy.waves) && ' +
+          '(!has(self.strategy.waves) || self.strategy.waves == oldSelf.strategy.waves)',
+        reason: 'FieldValueForbidden',
+        fieldPath: '.strategy.waves',
+        message: 'the waves of a rollout under way cannot be changed: change the Application',
+      },
+    ],
+  },
 );
 export type RolloutSpec = Static<typeof rolloutSpecSchema>;
 
