@@ -7,7 +7,11 @@ import { sha256Digest } from '@selvedge/api/node';
 import { AesGcmCipher } from './index.ts';
 import { folderForTest, openStoreForTest, openTestStore } from './testing/open-test-store.ts';
 
-const key = new Uint8Array(32).fill(3);
+const ring = (fill: number, ...others: number[]) => ({
+  active: new Uint8Array(32).fill(fill),
+  others: others.map((n) => new Uint8Array(32).fill(n)),
+});
+const keys = ring(3);
 const secret = 'correct horse battery staple';
 
 /** How many files of the folder hold the text; read by another process, because of the locks (database-holder.ts). */
@@ -21,7 +25,7 @@ describe('encryption at rest', () => {
   test('sensitive objects and blobs are in no file in plain, others are', async (t) => {
     const folder = folderForTest(t);
     const path = join(folder, 'store.db');
-    const options = { key, sensitiveResources: new Set(['secrets']) };
+    const options = { keys, sensitiveResources: new Set(['secrets']) };
     const store = await openStoreForTest(t, path, options);
     const id = { resource: 'secrets', namespace: 'shop', name: 'password' };
     const first = await store.objects.create(id, JSON.stringify({ first: secret }));
@@ -44,16 +48,19 @@ describe('encryption at rest', () => {
 
   test('the store opens with its own key only', async (t) => {
     const path = join(folderForTest(t), 'store.db');
-    await (await openStoreForTest(t, path, { key })).close();
+    await (await openStoreForTest(t, path, { keys })).close();
     await assert.rejects(openTestStore(path), /this store is encrypted: open it with its key/);
-    await assert.rejects(openTestStore(path, { key: new Uint8Array(32) }), /put the right key in place/);
-    await assert.rejects(openTestStore(path, { key: new Uint8Array(16) }), /32 bytes/);
-    await (await openStoreForTest(t, path, { key })).close();
+    await assert.rejects(openTestStore(path, { keys: ring(0) }), /put the right key in place/);
+    await assert.rejects(
+      openTestStore(path, { keys: { active: new Uint8Array(16), others: [] } }),
+      /32 bytes/,
+    );
+    await (await openStoreForTest(t, path, { keys })).close();
   });
 });
 
 describe('AesGcmCipher', () => {
-  const cipher = new AesGcmCipher(key);
+  const cipher = new AesGcmCipher(keys);
 
   test('opens what it sealed, text and bytes, empty too', () => {
     for (const text of ['', 'a', 'Grüße 🧵'.repeat(1000)]) {
@@ -69,7 +76,7 @@ describe('AesGcmCipher', () => {
   test('refuses another place, another key and any changed byte', () => {
     const sealed = cipher.seal('text', 'here');
     assert.throws(() => cipher.open(sealed, 'there'), { reason: 'InternalError' });
-    assert.throws(() => new AesGcmCipher(new Uint8Array(32)).open(sealed, 'here'), /sealed with key/);
+    assert.throws(() => new AesGcmCipher(ring(0)).open(sealed, 'here'), /sealed with key/);
     for (let i = 0; i < sealed.length; i++) {
       const changed = Uint8Array.from(sealed);
       changed[i] = (changed[i] ?? 0) ^ 1;

@@ -37,10 +37,12 @@ test('folder and files can be read by their owner only', async (t) => {
   const folder = join(folderForTest(t), 'made', 'here');
   const store = await openStoreForTest(t, join(folder, 'store.db'));
   await store.objects.create({ resource: 'things', namespace: '', name: 'a' }, '{}');
-  const modes = ['', 'store.db', 'store.db-wal', 'store.db.holder'].map(async (name) => {
-    const { mode } = await stat(join(folder, name));
-    return (mode & 0o777).toString(8);
-  });
-  assert.deepEqual(await Promise.all(modes), ['700', '600', '600', '600']);
+  const modes = ['', 'store.db', 'store.db-wal', 'store.db-shm', 'store.db.lock', 'store.db.holder'].map(
+    async (name) => {
+      const { mode } = await stat(join(folder, name));
+      return (mode & 0o777).toString(8);
+    },
+  );
+  assert.deepEqual(await Promise.all(modes), ['700', '600', '600', '600', '600', '600']);
   await store.close();
 });

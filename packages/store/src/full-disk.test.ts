@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createLogger } from '@selvedge/api/node';
+import { createLogger, systemClock } from '@selvedge/api/node';
 import { requireTool } from '@selvedge/testkit';
 import { openDb } from './sqlite/db.ts';
 import { GroupCommit } from './sqlite/group-commit.ts';
@@ -14,11 +14,11 @@ const key = (name: string) => ({ resource: 'things', namespace: '', name });
 const big = JSON.stringify({ text: 'x'.repeat(100_000) });
 
 test('when the disk is full a write is refused with the reason, and others go on; with space again all do', async (t) => {
-  const db = openDb(join(folderForTest(t), 'store.db'), 0);
+  const db = openDb(join(folderForTest(t), 'store.db'));
   t.after(() => db.close());
   migrate(db);
   const commits = new GroupCommit(db, createLogger({ level: 'silent' }));
-  const objects = new SqliteObjectStore({ db, commits, close: () => commits.close() });
+  const objects = new SqliteObjectStore({ db, commits, clock: systemClock, close: () => commits.close() });
   const first = await objects.create(key('first'), '{}');
   const pages = db.get<{ page_count: number }>('PRAGMA page_count')?.page_count ?? 0;
   db.exec(`PRAGMA max_page_count = ${pages + 40}`);

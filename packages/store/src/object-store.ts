@@ -86,7 +86,10 @@ export interface ObjectStore {
    * overtaken it.
    */
   watch(query: WatchQuery): AsyncIterable<StoreEvent>;
-  /** The newest revision. */
+  /**
+   * The newest revision: at least that of every write acknowledged before, by whatever process. Every watch of this store
+   * hands out all up to it, and `progress` where nothing else comes.
+   */
   currentRevision(): Promise<number>;
   /** Forgets superseded states up to `revision`; watches and lists from before it throw `Expired`. */
   compact(revision: number): Promise<void>;

@@ -16,6 +16,15 @@ test('a revision may be forgotten when it is old and not among the newest', () =
   assert.equal(window.observe(1900, 950), 850, 'old enough, but the newest 100 stay');
 });
 
+test('when the clock is set back ages are measured anew, and nothing is kept for ever', () => {
+  const window = new RetentionWindow(policy);
+  window.observe(1_000_000, 500);
+  assert.equal(window.observe(1_001_000, 900), 500);
+  assert.equal(window.observe(1_000, 1000), 0);
+  assert.equal(window.observe(1_999, 1100), 0);
+  assert.equal(window.observe(2_000, 1200), 1000);
+});
+
 test('a quiet or young store forgets nothing', () => {
   const window = new RetentionWindow(policy);
   assert.equal(window.observe(0, 50), 0);

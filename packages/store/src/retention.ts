@@ -25,6 +25,8 @@ export class RetentionWindow {
 
   /** Tells the window where the store is now; returns what may be forgotten, 0 for nothing. */
   observe(at: number, revision: number): number {
+    // The clock was set back: nothing would count as old until it has caught up, so ages are measured anew.
+    if (at < (this.#samples.at(-1)?.at ?? 0)) this.#samples = [];
     this.#samples.push({ at, revision });
     const old = this.#samples.filter((sample) => at - sample.at >= this.#policy.milliseconds);
     const newestOld = old.at(-1);

@@ -1,4 +1,5 @@
 import type { FleetStore } from './fleet-store.ts';
+import type { KeyRing } from './key-ring.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { StoreRecord } from './store-record.ts';
 
@@ -24,6 +25,31 @@ export interface Store {
    * goes on where it was stopped.
    */
   reseal(signal: AbortSignal): Promise<number>;
+  /**
+   * Seals with the active one of these keys from now on. Throws `BadRequest` when a key is missing that rows may still be
+   * sealed with: `reseal` first, until it returns 0.
+   */
+  useKeys(keys: KeyRing): Promise<void>;
+  /**
+   * Fills this store, which must be empty (else `Conflict`), with what a dump gave; whole or not at all. Afterwards the
+   * revision is that of the dump plus `revisionGap`, and everything up to it is compacted: no revision that was given out
+   * after the dump comes again, and every watcher lists again. Throws `BadRequest` when the dump is cut off or no dump.
+   */
+  restore(records: AsyncIterable<StoreRecord>, options: { readonly revisionGap: number }): Promise<void>;
+  /** Reads everything and says what is wrong with it. A damaged row is a finding, not an error. */
+  verify(signal: AbortSignal): Promise<StoreVerdict>;
   /** Writes what was asked for before, ends the watches and lets go of the database. Again: the same promise. */
   close(): Promise<void>;
+}
+
+/** What `Store.verify` found. */
+export interface StoreVerdict {
+  readonly revision: number;
+  readonly compactedRevision: number;
+  /** How many there are of each: `objects`, `states`, `deliveries`, `sites`, `siteKeys`, `heartbeats`, `rolloutMembers`, `blobs`. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Sealed rows by id of their key. */
+  readonly sealedBy: Readonly<Record<string, number>>;
+  /** One line each, at most 100; empty: all is well. */
+  readonly problems: readonly string[];
 }

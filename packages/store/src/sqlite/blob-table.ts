@@ -1,4 +1,5 @@
 import { StatusError } from '@selvedge/api';
+import { sha256Digest } from '@selvedge/api/node';
 import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
 import type { Db } from './db.ts';
 
@@ -13,7 +14,7 @@ export class BlobTable {
   }
 
   put(digest: string, bytes: Uint8Array): void {
-    const stored = this.#cipher?.seal(bytes, place(digest)) ?? bytes;
+    const stored = this.#cipher?.seal(bytes, placeOfBlob(digest)) ?? bytes;
     this.#db.run('INSERT INTO blob (digest, sealed, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING', [
       digest,
       this.#cipher === undefined ? 0 : 1,
@@ -26,11 +27,19 @@ export class BlobTable {
       'SELECT sealed, bytes FROM blob WHERE digest = ?',
       [digest],
     );
-    if (row === undefined || row.sealed === 0) return row?.bytes;
+    if (row === undefined) return undefined;
+    if (row.sealed === 0) {
+      // Nothing else would notice a damaged page; sealed bytes are authenticated.
+      if (sha256Digest(row.bytes) === digest) return row.bytes;
+      throw new StatusError(
+        'InternalError',
+        `the content ${digest} in the store is damaged: restore the store from a backup`,
+      );
+    }
     if (this.#cipher === undefined) {
       throw new StatusError('InternalError', 'blobs are sealed: open the store with its key');
     }
-    return this.#cipher.open(row.bytes, place(digest));
+    return this.#cipher.open(row.bytes, placeOfBlob(digest));
   }
 
   has(digest: string): boolean {
@@ -46,4 +55,4 @@ export class BlobTable {
   }
 }
 
-const place = (digest: string) => JSON.stringify(['blob', digest]);
+export const placeOfBlob = (digest: string): string => JSON.stringify(['blob', digest]);

@@ -4,8 +4,8 @@ import { sqliteError } from './sqlite-error.ts';
 export type SqlValue = null | number | string | Uint8Array;
 
 /**
- * The little that the store asks of an SQLite engine; the only file that knows `node:sqlite`. Everything is
- * synchronous, so what runs between two awaits sees one state. Throws `StatusError`.
+ * The little that the store asks of an SQLite engine; the only file that reads and writes through `node:sqlite`.
+ * Everything is synchronous, so what runs between two awaits sees one state. Throws `StatusError`.
  */
 export interface Db {
   /** Statements without parameters or results. */
@@ -16,6 +16,8 @@ export interface Db {
   run(sql: string, values?: readonly SqlValue[]): number;
   get<Row>(sql: string, values?: readonly SqlValue[]): Row | undefined;
   all<Row>(sql: string, values?: readonly SqlValue[]): Row[];
+  /** Row by row; nothing else may use the same text meanwhile. */
+  iterate<Row>(sql: string, values?: readonly SqlValue[]): Iterable<Row>;
   /** False also after SQLite rolled back by itself (full disk, I/O error). */
   readonly inTransaction: boolean;
   /** Bytes handed to `run` and what they cost in pages, roughly; only ever grows. */
@@ -23,10 +25,15 @@ export interface Db {
   close(): void;
 }
 
-/** `busyMilliseconds`: how long to wait for another process to let go of the file. Blocks. */
-export function openDb(path: string, busyMilliseconds: number): Db {
+export interface OpenDbOptions {
+  /** How long to wait for another connection to let go of the file. Blocks. Default 0. */
+  readonly busyMilliseconds?: number;
+  readonly readOnly?: boolean;
+}
+
+export function openDb(path: string, { busyMilliseconds = 0, readOnly = false }: OpenDbOptions = {}): Db {
   try {
-    return new NodeSqliteDb(new DatabaseSync(path, { timeout: busyMilliseconds, defensive: true }));
+    return new NodeSqliteDb(new DatabaseSync(path, { timeout: busyMilliseconds, defensive: true, readOnly }));
   } catch (error) {
     throw sqliteError(error);
   }
@@ -77,6 +84,14 @@ class NodeSqliteDb implements Db {
 
   all<Row>(sql: string, values: readonly SqlValue[] = []): Row[] {
     return this.#with(sql, (statement) => statement.all(...values)) as Row[];
+  }
+
+  *iterate<Row>(sql: string, values: readonly SqlValue[] = []): Iterable<Row> {
+    try {
+      yield* this.#with(sql, (statement) => statement.iterate(...values)) as Iterable<Row>;
+    } catch (error) {
+      throw sqliteError(error);
+    }
   }
 
   close(): void {

@@ -1,9 +1,13 @@
 import { StatusError } from '@selvedge/api';
+import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
 import type { DeliveryFilter, DeliveryRow } from '../fleet-store.ts';
 import type { Db, SqlValue } from './db.ts';
+import { type MaybeSealed, openText, sealText } from './sealed-text.ts';
 import { readSetting, writeSetting } from './settings.ts';
 
-interface Row {
+type Report = NonNullable<DeliveryRow['report']>;
+
+export interface Row {
   readonly site: string;
   readonly namespace: string;
   readonly application: string;
@@ -17,6 +21,7 @@ interface Row {
   readonly rollout: string;
   readonly wave: string;
   readonly report: string | null;
+  readonly logs: MaybeSealed | null;
   readonly revision: number;
   readonly create_revision: number;
   readonly deleted: number;
@@ -30,12 +35,14 @@ export type ApplicationName = {
 
 const byName = 'site = ? AND namespace = ? AND application = ?';
 
-/** The SQL of delivery rows. Knows nothing of transactions or listeners. */
+/** The SQL of delivery rows, and the sealing of the log lines in them. Knows nothing of transactions or listeners. */
 export class DeliveryTable {
   readonly #db: Db;
+  readonly #cipher: AesGcmCipher | undefined;
 
-  constructor(db: Db) {
+  constructor(db: Db, cipher?: AesGcmCipher) {
     this.#db = db;
+    this.#cipher = cipher;
   }
 
   find(name: ApplicationName, applicationUid: string): DeliveryRow | undefined {
@@ -45,7 +52,7 @@ export class DeliveryTable {
       name.application,
       applicationUid,
     ]);
-    return row && toDelivery(row);
+    return row && toDelivery(row, this.#cipher);
   }
 
   findWanted(name: ApplicationName): DeliveryRow | undefined {
@@ -53,7 +60,7 @@ export class DeliveryTable {
       `SELECT * FROM delivery WHERE ${byName} AND phase = 'Wanted' AND deleted = 0`,
       [name.site, name.namespace, name.application],
     );
-    return row && toDelivery(row);
+    return row && toDelivery(row, this.#cipher);
   }
 
   /** Rows of the site that are not deleted. */
@@ -79,18 +86,19 @@ export class DeliveryTable {
     const order = sinceRevision === undefined ? 'namespace, application, site, application_uid' : 'revision';
     return this.#db
       .all<Row>(`SELECT * FROM delivery WHERE ${conditions.join(' AND ')} ORDER BY ${order}`, values)
-      .map(toDelivery);
+      .map((row) => toDelivery(row, this.#cipher));
   }
 
   save(row: DeliveryRow): void {
+    const { logs, ...report } = row.report ?? {};
     this.#db.run(
       `INSERT INTO delivery (site, namespace, application, application_uid, phase, release, digest, epoch,
-         assigned_at, deadline_seconds, rollout, wave, report, revision, create_revision, deleted)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         assigned_at, deadline_seconds, rollout, wave, report, logs, revision, create_revision, deleted)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (site, namespace, application, application_uid) DO UPDATE SET
          phase = excluded.phase, release = excluded.release, digest = excluded.digest, epoch = excluded.epoch,
          assigned_at = excluded.assigned_at, deadline_seconds = excluded.deadline_seconds,
-         rollout = excluded.rollout, wave = excluded.wave, report = excluded.report,
+         rollout = excluded.rollout, wave = excluded.wave, report = excluded.report, logs = excluded.logs,
          revision = excluded.revision, create_revision = excluded.create_revision, deleted = excluded.deleted`,
       [
         row.site,
@@ -105,7 +113,8 @@ export class DeliveryTable {
         row.deadlineSeconds,
         row.rollout,
         row.wave,
-        row.report === undefined ? null : JSON.stringify(row.report),
+        row.report === undefined ? null : JSON.stringify(report),
+        logs === undefined ? null : sealText(this.#cipher, JSON.stringify(logs), placeOfLogs(row)),
         row.revision,
         row.createRevision,
         row.deleted ? 1 : 0,
@@ -137,7 +146,21 @@ export class DeliveryTable {
   }
 }
 
-function toDelivery(row: Row): DeliveryRow {
+/** Where sealed log lines belong. */
+export function placeOfLogs(
+  row: Pick<DeliveryRow, 'site' | 'namespace' | 'application' | 'applicationUid'>,
+): string {
+  return JSON.stringify(['logs', row.site, row.namespace, row.application, row.applicationUid]);
+}
+
+export function toDelivery(row: Row, cipher: AesGcmCipher | undefined): DeliveryRow {
+  const delivery = withoutLogs(row);
+  if (delivery.report === undefined || row.logs === null) return delivery;
+  const logs = JSON.parse(openText(cipher, row.logs, placeOfLogs(delivery))) as string[];
+  return { ...delivery, report: { ...delivery.report, logs } };
+}
+
+function withoutLogs(row: Row): DeliveryRow {
   return {
     site: row.site,
     namespace: row.namespace,
@@ -151,7 +174,7 @@ function toDelivery(row: Row): DeliveryRow {
     deadlineSeconds: row.deadline_seconds,
     rollout: row.rollout,
     wave: row.wave,
-    ...(row.report === null ? {} : { report: JSON.parse(row.report) as NonNullable<DeliveryRow['report']> }),
+    ...(row.report === null ? {} : { report: JSON.parse(row.report) as Report }),
     revision: row.revision,
     createRevision: row.create_revision,
     deleted: row.deleted === 1,

@@ -6,7 +6,7 @@ import { GroupCommit } from './group-commit.ts';
 import { migrate } from './migrate.ts';
 
 function openForTest(t: TestContext): { db: Db; commits: GroupCommit } {
-  const db = openDb(':memory:', 0);
+  const db = openDb(':memory:');
   t.after(() => db.close());
   migrate(db);
   return { db, commits: new GroupCommit(db, createLogger({ level: 'silent' })) };
@@ -28,6 +28,7 @@ test('writes of one turn share one transaction', async (t) => {
     run: (sql, values) => db.run(sql, values),
     get: (sql, values) => db.get(sql, values),
     all: (sql, values) => db.all(sql, values),
+    iterate: (sql, values) => db.iterate(sql, values),
     close: () => db.close(),
     get inTransaction() {
       return db.inTransaction;

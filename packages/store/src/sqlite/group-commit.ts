@@ -26,7 +26,6 @@ interface Committed {
 }
 
 const maxWritesPerCommit = 500;
-const checkpointBytes = 4 * 1024 * 1024;
 
 /**
  * The only writer of the database. Writes that are asked for in one turn of the event loop share one transaction and
@@ -36,17 +35,21 @@ const checkpointBytes = 4 * 1024 * 1024;
 export class GroupCommit {
   readonly #db: Db;
   readonly #logger: Logger;
+  /** After each transaction, when its callers have their answers. */
+  readonly #afterCommit: () => void;
   #jobs: Job[] = [];
   #scheduled = false;
+  #held = 0;
   #closed = false;
   #whenIdle: (() => void)[] = [];
   #committedRevision: number;
   #revision: number;
-  #checkpointedBytes = 0;
+  #lastFailure: StatusError | undefined;
 
-  constructor(db: Db, logger: Logger) {
+  constructor(db: Db, logger: Logger, afterCommit: () => void = () => {}) {
     this.#db = db;
     this.#logger = logger;
+    this.#afterCommit = afterCommit;
     this.#revision = readSetting<number>(db, 'revision') ?? 1;
     this.#committedRevision = this.#revision;
   }
@@ -58,6 +61,11 @@ export class GroupCommit {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Why the last transaction was lost; undefined when it was committed. */
+  get lastFailure(): StatusError | undefined {
+    return this.#lastFailure;
   }
 
   /** `work` is synchronous, may throw a StatusError, and may run a second time after a rolled-back attempt. */
@@ -72,6 +80,23 @@ export class GroupCommit {
     });
   }
 
+  /** No transaction begins while the task runs; writes wait. */
+  async hold<Value>(task: () => Promise<Value>): Promise<Value> {
+    this.#held += 1;
+    try {
+      return await task();
+    } finally {
+      this.#held -= 1;
+      if (this.#jobs.length > 0) this.#schedule();
+    }
+  }
+
+  /** For a task that wrote by itself while it held the writes. */
+  revisionChanged(): void {
+    this.#revision = readSetting<number>(this.#db, 'revision') ?? 1;
+    this.#committedRevision = this.#revision;
+  }
+
   /** Refuses new writes and resolves when those already asked for are settled. */
   close(): Promise<void> {
     this.#closed = true;
@@ -82,30 +107,32 @@ export class GroupCommit {
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#held > 0) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#commitQueued();
+      if (this.#held === 0) this.#commitQueued();
     });
   }
 
   #commitQueued(): void {
     const jobs = this.#jobs.splice(0, maxWritesPerCommit);
     this.#commit(jobs);
-    setImmediate(() => this.#checkpointWhenDue());
     if (this.#jobs.length > 0) this.#schedule();
     else for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (!this.#closed) this.#afterCommit();
   }
 
   #commit(jobs: readonly Job[]): void {
     let committed: Committed;
     try {
       committed = this.#transact(jobs);
+      this.#lastFailure = undefined;
     } catch (error) {
+      this.#lastFailure = sqliteError(error);
       this.#logger.warn('store transaction failed', { error, writes: jobs.length });
       if (jobs.length > 1) for (const job of jobs) this.#commit([job]);
-      else for (const job of jobs) job.reject(sqliteError(error));
+      else for (const job of jobs) job.reject(this.#lastFailure);
       return;
     }
     for (const action of committed.actions) action();
@@ -123,9 +150,9 @@ export class GroupCommit {
     this.#rollbackIfOpen(); // only when the last rollback failed too
     try {
       this.#db.step('BEGIN IMMEDIATE');
-      for (const job of jobs) outcomes.push(this.#runInSavepoint(job, actions));
+      for (const job of jobs) outcomes.push(this.#run(job, { actions, isAlone: jobs.length === 1 }));
       if (this.#revision !== this.#committedRevision) writeSetting(this.#db, 'revision', this.#revision);
-      this.#db.step('COMMIT');
+      if (this.#db.inTransaction) this.#db.step('COMMIT'); // else the only write was refused
     } catch (error) {
       this.#revision = this.#committedRevision;
       this.#rollbackIfOpen();
@@ -139,35 +166,24 @@ export class GroupCommit {
     if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
   }
 
-  #runInSavepoint(job: Job, actions: (() => void)[]): Outcome {
+  /** A write that is alone in its transaction needs no savepoint: when it is refused, all of it is rolled back. */
+  #run(job: Job, { actions, isAlone }: { actions: (() => void)[]; isAlone: boolean }): Outcome {
     const revisionBefore = this.#revision;
     const actionsBefore = actions.length;
-    this.#db.step('SAVEPOINT job');
+    if (!isAlone) this.#db.step('SAVEPOINT job');
     try {
       const value = job.work({
         takeRevision: () => ++this.#revision,
         afterCommit: (action) => actions.push(action),
       });
-      this.#db.step('RELEASE job');
+      if (!isAlone) this.#db.step('RELEASE job');
       return { value };
     } catch (error) {
       if (!this.#db.inTransaction) throw error;
-      this.#db.exec('ROLLBACK TO job; RELEASE job');
+      this.#db.exec(isAlone ? 'ROLLBACK' : 'ROLLBACK TO job; RELEASE job');
       this.#revision = revisionBefore;
       actions.length = actionsBefore;
       return { error };
-    }
-  }
-
-  /** After the callers were answered, and often, so that no single step is long. */
-  #checkpointWhenDue(): void {
-    if (this.#closed || this.#db.bytesWritten - this.#checkpointedBytes < checkpointBytes) return;
-    this.#checkpointedBytes = this.#db.bytesWritten;
-    try {
-      this.#db.get('PRAGMA wal_checkpoint(PASSIVE)');
-    } catch (error) {
-      // Nothing is lost: the log file grows until a later one succeeds.
-      this.#logger.warn('store checkpoint failed', { error });
     }
   }
 }

@@ -8,7 +8,7 @@ import { HeartbeatBatch } from './heartbeat-batch.ts';
 import { migrate } from './migrate.ts';
 
 test('heartbeats are written together, at most once a second, and kept for the next try when that fails', async (t) => {
-  const db = openDb(':memory:', 0);
+  const db = openDb(':memory:');
   t.after(() => db.close());
   migrate(db);
   const clock = new FakeClock();

@@ -11,7 +11,7 @@ export class HeartbeatBatch {
   readonly #commits: GroupCommit;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #newest: Map<string, Heartbeat>;
+  readonly #newest = new Map<string, Heartbeat>();
   readonly #unwritten = new Set<string>();
   readonly #closing = new AbortController();
   #flushing: Promise<void> | undefined;
@@ -21,14 +21,20 @@ export class HeartbeatBatch {
     this.#commits = options.commits;
     this.#clock = options.clock;
     this.#logger = options.logger;
-    const rows = options.db.all<Omit<Heartbeat, 'observedAt'> & { observedAt: string | null }>(
+    this.reload();
+  }
+
+  /** Takes what is stored for the newest. */
+  reload(): void {
+    const rows = this.#db.all<Omit<Heartbeat, 'observedAt'> & { observedAt: string | null }>(
       `SELECT site, last_seen_at AS lastSeenAt, agent_epoch AS agentEpoch,
          agent_state_digest AS agentStateDigest, observed_at AS observedAt
        FROM heartbeat`,
     );
-    this.#newest = new Map(
-      rows.map(({ observedAt, ...row }) => [row.site, observedAt === null ? row : { ...row, observedAt }]),
-    );
+    this.#newest.clear();
+    for (const { observedAt, ...row } of rows) {
+      this.#newest.set(row.site, observedAt === null ? row : { ...row, observedAt });
+    }
   }
 
   touch(heartbeat: Heartbeat): void {
@@ -64,16 +70,17 @@ export class HeartbeatBatch {
     while (this.#unwritten.size > 0 && !isLastTry) {
       await this.#clock.sleep(flushIntervalMilliseconds, this.#closing.signal);
       isLastTry = this.#closing.signal.aborted;
-      await this.#flush();
+      await this.flush();
     }
     this.#flushing = undefined;
   }
 
-  async #flush(): Promise<void> {
+  /** Writes now what is not written yet; what cannot be written stays in memory for the next try. */
+  async flush(): Promise<void> {
     try {
       await this.#commits.write((scope) => {
         const written = [...this.#unwritten].flatMap((site) => this.#newest.get(site) ?? []);
-        for (const heartbeat of written) this.#write(heartbeat);
+        for (const heartbeat of written) writeHeartbeat(this.#db, heartbeat);
         scope.afterCommit(() => {
           for (const heartbeat of written) {
             if (this.#newest.get(heartbeat.site) === heartbeat) this.#unwritten.delete(heartbeat.site);
@@ -81,25 +88,24 @@ export class HeartbeatBatch {
         });
       });
     } catch (error) {
-      // They stay in memory for the next try.
       this.#logger.warn('heartbeats not written', { error, sites: this.#unwritten.size });
     }
   }
+}
 
-  #write(heartbeat: Heartbeat): void {
-    this.#db.run(
-      `INSERT INTO heartbeat (site, last_seen_at, agent_epoch, agent_state_digest, observed_at)
-       VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (site) DO UPDATE SET last_seen_at = excluded.last_seen_at,
-         agent_epoch = excluded.agent_epoch, agent_state_digest = excluded.agent_state_digest,
-         observed_at = excluded.observed_at`,
-      [
-        heartbeat.site,
-        heartbeat.lastSeenAt,
-        heartbeat.agentEpoch,
-        heartbeat.agentStateDigest,
-        heartbeat.observedAt ?? null,
-      ],
-    );
-  }
+export function writeHeartbeat(db: Db, heartbeat: Heartbeat): void {
+  db.run(
+    `INSERT INTO heartbeat (site, last_seen_at, agent_epoch, agent_state_digest, observed_at)
+     VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (site) DO UPDATE SET last_seen_at = excluded.last_seen_at,
+       agent_epoch = excluded.agent_epoch, agent_state_digest = excluded.agent_state_digest,
+       observed_at = excluded.observed_at`,
+    [
+      heartbeat.site,
+      heartbeat.lastSeenAt,
+      heartbeat.agentEpoch,
+      heartbeat.agentStateDigest,
+      heartbeat.observedAt ?? null,
+    ],
+  );
 }

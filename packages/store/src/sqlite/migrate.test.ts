@@ -12,7 +12,7 @@ test('migrations are numbered 1, 2, 3, … without holes', () => {
 });
 
 test('an empty database gets the newest schema, and a second run changes nothing', (t) => {
-  const db = openDb(':memory:', 0);
+  const db = openDb(':memory:');
   t.after(() => db.close());
   const newest = migrations.length;
   assert.equal(migrate(db), 0);
@@ -21,7 +21,7 @@ test('an empty database gets the newest schema, and a second run changes nothing
 });
 
 test('a database of a newer version is refused, not touched', (t) => {
-  const db = openDb(':memory:', 0);
+  const db = openDb(':memory:');
   t.after(() => db.close());
   db.exec('PRAGMA user_version = 999');
   assert.throws(

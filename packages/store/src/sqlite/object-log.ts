@@ -1,7 +1,10 @@
+import { crc32 } from 'node:zlib';
 import { StatusError } from '@selvedge/api';
 import type { ListQuery, ObjectKey, StoredObject, StoreEvent } from '../object-store.ts';
 import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
+import type { EventRange } from '../watch-fan-out.ts';
 import type { Db, SqlValue } from './db.ts';
+import { openText } from './sealed-text.ts';
 
 export interface Sealing {
   readonly cipher: AesGcmCipher;
@@ -17,15 +20,17 @@ interface Row {
   readonly name: string;
   readonly create_revision: number;
   readonly body: Body;
+  readonly checksum: number | null;
 }
 
 interface EventRow extends Row {
   readonly deleted: number;
   readonly prev_revision: number;
   readonly prev_body: Body;
+  readonly prev_checksum: number | null;
 }
 
-const columns = 'l.revision, l.resource, l.namespace, l.name, l.create_revision, l.body';
+const columns = 'l.revision, l.resource, l.namespace, l.name, l.create_revision, l.body, l.checksum';
 
 /** The SQL of the object tables, and the sealing of what they hold. Knows nothing of transactions or watchers. */
 export class ObjectLog {
@@ -44,6 +49,14 @@ export class ObjectLog {
       [key.resource, key.namespace, key.name],
     );
     return row && this.#toObject(row);
+  }
+
+  /** Of the newest state; `undefined` when the object is not there. */
+  findRevision({ resource, namespace, name }: ObjectKey): number | undefined {
+    return this.#db.get<{ revision: number }>(
+      'SELECT revision FROM object_head WHERE resource = ? AND namespace = ? AND name = ?',
+      [resource, namespace, name],
+    )?.revision;
   }
 
   /** Appends a state and makes it the newest. */
@@ -71,8 +84,9 @@ export class ObjectLog {
   #append(object: StoredObject, previousRevision: number, body: Body): void {
     const { key, revision, createRevision } = object;
     this.#db.run(
-      `INSERT INTO object_log (revision, resource, namespace, name, create_revision, prev_revision, deleted, body)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO object_log (revision, resource, namespace, name, create_revision, prev_revision, deleted, body,
+         checksum)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         revision,
         key.resource,
@@ -82,6 +96,7 @@ export class ObjectLog {
         previousRevision,
         body === null ? 1 : 0,
         body,
+        typeof body === 'string' ? checksumOf(place(key, revision), body) : null,
       ],
     );
   }
@@ -119,18 +134,21 @@ export class ObjectLog {
     return this.#db.get<{ n: number }>(`SELECT count(*) AS n FROM (${at.sql})`, at.values)?.n ?? 0;
   }
 
-  /** Events above `revision` in order, at most `limit`; all there are when fewer come back. */
-  eventsAfter(
-    scope: { resource: string; namespace?: string },
-    revision: number,
-    limit: number,
-  ): StoreEvent[] {
+  /** Events in the range in order; all there are when fewer than its limit come back. */
+  eventsBetween(scope: { resource: string; namespace?: string }, range: EventRange): StoreEvent[] {
     const inNamespace = scope.namespace === undefined ? '' : 'AND l.namespace = ?';
     const rows = this.#db.all<EventRow>(
-      `SELECT ${columns}, l.deleted, l.prev_revision, p.body AS prev_body
+      `SELECT ${columns}, l.deleted, l.prev_revision, p.body AS prev_body,
+         p.checksum AS prev_checksum
        FROM object_log l LEFT JOIN object_log p ON p.revision = l.prev_revision
-       WHERE l.resource = ? AND l.revision > ? ${inNamespace} ORDER BY l.revision LIMIT ?`,
-      [scope.resource, revision, ...(scope.namespace === undefined ? [] : [scope.namespace]), limit],
+       WHERE l.resource = ? AND l.revision > ? AND l.revision <= ? ${inNamespace} ORDER BY l.revision LIMIT ?`,
+      [
+        scope.resource,
+        range.after,
+        range.upTo,
+        ...(scope.namespace === undefined ? [] : [scope.namespace]),
+        range.limit,
+      ],
     );
     return rows.map((row) => this.#toEvent(row));
   }
@@ -152,7 +170,7 @@ export class ObjectLog {
     const key = { resource: row.resource, namespace: row.namespace, name: row.name };
     return {
       key,
-      body: this.#open(key, row.revision, row.body),
+      body: this.#open(key, row.revision, row),
       revision: row.revision,
       createRevision: row.create_revision,
     };
@@ -162,7 +180,7 @@ export class ObjectLog {
     const key = { resource: row.resource, namespace: row.namespace, name: row.name };
     const createRevision = row.create_revision;
     if (row.prev_revision === 0) return { type: 'put', object: this.#toObject(row) };
-    const body = this.#open(key, row.prev_revision, row.prev_body);
+    const body = this.#open(key, row.prev_revision, { body: row.prev_body, checksum: row.prev_checksum });
     if (row.deleted === 1) {
       return { type: 'delete', object: { key, body, revision: row.revision, createRevision } };
     }
@@ -178,23 +196,37 @@ export class ObjectLog {
     return this.#sealing.cipher.seal(body, place(key, revision));
   }
 
-  #open(key: ObjectKey, revision: number, body: Body): string {
-    if (typeof body === 'string') return body;
-    if (body === null) {
-      throw new StatusError(
-        'InternalError',
-        `the state of ${key.resource} at revision ${revision} is missing`,
-      );
-    }
-    if (this.#sealing === undefined) {
-      throw new StatusError('InternalError', `${key.resource} are sealed: open the store with its key`);
-    }
-    return this.#sealing.cipher.open(body, place(key, revision)).toString('utf8');
+  #open(key: ObjectKey, revision: number, state: Pick<Row, 'body' | 'checksum'>): string {
+    return openState(this.#sealing?.cipher, { ...state, key, revision });
   }
 }
 
-const place = (key: ObjectKey, revision: number) =>
+/** Body of a stored state. Throws InternalError when it is missing, damaged, or sealed with a key that is not here. */
+export function openState(
+  cipher: AesGcmCipher | undefined,
+  state: Pick<Row, 'body' | 'checksum'> & { key: ObjectKey; revision: number },
+): string {
+  const { key, revision, body, checksum } = state;
+  if (body === null) {
+    throw new StatusError('InternalError', `the state of ${key.resource} at revision ${revision} is missing`);
+  }
+  const expectedPlace = place(key, revision);
+  if (typeof body !== 'string') return openText(cipher, body, expectedPlace);
+  if (checksum !== null && checksum !== checksumOf(expectedPlace, body)) {
+    throw new StatusError(
+      'InternalError',
+      `the state of ${key.resource} at revision ${revision} is damaged: restore the store from a backup`,
+    );
+  }
+  return body;
+}
+
+/** What sealed bytes are bound to. */
+export const place = (key: ObjectKey, revision: number): string =>
   JSON.stringify(['object', key.resource, key.namespace, key.name, revision]);
+
+/** SQLite has no checksums of its own: a flipped bit in a text would go unnoticed. */
+const checksumOf = (itsPlace: string, body: string) => crc32(body, crc32(itsPlace));
 
 function keyRange(alias: string, query: ListQuery): { sql: string; values: SqlValue[] } {
   const { resource, namespace, after } = query;

@@ -1,22 +1,30 @@
+import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
 import type { SiteKey, SiteState } from '../fleet-store.ts';
 import type { Db } from './db.ts';
+import { type MaybeSealed, openText, sealText } from './sealed-text.ts';
 
 type Variables = SiteState['variables'];
 
-/** The SQL of what is kept per site: epoch, variables, key. */
+const none = '{}';
+
+/** The SQL of what is kept per site: epoch, variables (sealed, they may hold secrets), key. */
 export class SiteTable {
   readonly #db: Db;
+  readonly #cipher: AesGcmCipher | undefined;
 
-  constructor(db: Db) {
+  constructor(db: Db, cipher?: AesGcmCipher) {
     this.#db = db;
+    this.#cipher = cipher;
   }
 
   find(site: string): { epoch: number; variables: Variables } | undefined {
-    const row = this.#db.get<{ epoch: number; variables: string }>(
+    const row = this.#db.get<{ epoch: number; variables: MaybeSealed }>(
       'SELECT epoch, variables FROM site_state WHERE site = ?',
       [site],
     );
-    return row && { epoch: row.epoch, variables: JSON.parse(row.variables) as Variables };
+    if (row === undefined) return undefined;
+    const text = openText(this.#cipher, row.variables, placeOfVariables(site));
+    return { epoch: row.epoch, variables: JSON.parse(text) as Variables };
   }
 
   epochs(): Map<string, number> {
@@ -36,7 +44,15 @@ export class SiteTable {
 
   /** Of a site that has an epoch. */
   setVariables(site: string, variables: Variables): void {
-    this.#db.run('UPDATE site_state SET variables = ? WHERE site = ?', [JSON.stringify(variables), site]);
+    const text = JSON.stringify(variables);
+    const value = text === none ? none : sealText(this.#cipher, text, placeOfVariables(site));
+    this.#db.run('UPDATE site_state SET variables = ? WHERE site = ?', [value, site]);
+  }
+
+  /** For a restore: as it was, epoch and all. */
+  put(site: string, epoch: number, variables: Variables): void {
+    this.#db.run('INSERT INTO site_state (site, epoch, variables) VALUES (?, ?, ?)', [site, epoch, none]);
+    this.setVariables(site, variables);
   }
 
   findKey(site: string): SiteKey | undefined {
@@ -61,3 +77,5 @@ export class SiteTable {
     this.#db.run('DELETE FROM site_key WHERE site = ?', [site]);
   }
 }
+
+export const placeOfVariables = (site: string): string => JSON.stringify(['variables', site]);

@@ -47,8 +47,8 @@ export class SqliteFleetStore implements FleetStore {
     this.#commits = options.commits;
     this.#clock = options.clock;
     this.#logger = options.logger;
-    this.#sites = new SiteTable(options.db);
-    this.#deliveries = new DeliveryTable(options.db);
+    this.#sites = new SiteTable(options.db, options.cipher);
+    this.#deliveries = new DeliveryTable(options.db, options.cipher);
     this.#blobs = new BlobTable(options.db, options.cipher);
     this.#heartbeats = new HeartbeatBatch(options);
   }
@@ -301,7 +301,17 @@ export class SqliteFleetStore implements FleetStore {
     } while (purged === purgeStep);
   }
 
+  /** After the database was filled from outside. */
+  reload(): void {
+    this.#heartbeats.reload();
+  }
+
   /** Writes the heartbeats that are still in memory. */
+  flushHeartbeats(): Promise<void> {
+    return this.#heartbeats.flush();
+  }
+
+  /** As `flushHeartbeats`, and takes no more of them. */
   closeHeartbeats(): Promise<void> {
     return this.#heartbeats.close();
   }

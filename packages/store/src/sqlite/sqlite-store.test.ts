@@ -2,18 +2,26 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger, systemClock } from '@selvedge/api/node';
-import { fleetStoreConformance, objectStoreConformance, type TestDatabase } from '@selvedge/testkit';
+import {
+  fleetStoreConformance,
+  objectStoreConformance,
+  sensitiveResource,
+  storeConformance,
+  type TestDatabase,
+} from '@selvedge/testkit';
 import { openSqliteStore } from '../open-sqlite-store.ts';
 
 async function createDatabase(key?: Uint8Array): Promise<TestDatabase> {
   const folder = await mkdtemp(join(tmpdir(), 'selvedge-store-'));
   return {
-    open: () =>
+    open: (options) =>
       openSqliteStore({
         path: join(folder, 'store.db'),
         clock: systemClock,
         logger: createLogger({ level: 'silent' }),
-        ...(key ? { key, sensitiveResources: new Set(['things.example']) } : {}),
+        ...(key ? { keys: { active: key, others: [] } } : {}),
+        ...options,
+        sensitiveResources: new Set([sensitiveResource]),
       }),
     remove: () => rm(folder, { recursive: true }),
   };
@@ -25,3 +33,4 @@ objectStoreConformance('SQLite', () => createDatabase());
 objectStoreConformance('encrypted SQLite', encrypted);
 fleetStoreConformance('SQLite', () => createDatabase());
 fleetStoreConformance('encrypted SQLite', encrypted);
+storeConformance('encrypted SQLite', encrypted);

@@ -8,7 +8,8 @@ import { openTestStore } from './open-test-store.ts';
 const folder = process.argv[2] ?? '';
 const ballast = join(folder, 'ballast');
 writeFileSync(ballast, Buffer.alloc(1024 * 1024));
-const { objects, close } = await openTestStore(join(folder, 'store.db'));
+const store = await openTestStore(join(folder, 'store.db'));
+const { objects } = store;
 const key = (name: string) => ({ resource: 'things', namespace: '', name });
 
 const written: string[] = [];
@@ -29,7 +30,7 @@ const together = await Promise.allSettled(
 rmSync(ballast);
 const later = await objects.create(key('later'), '{}');
 const { objects: all } = await objects.list({ resource: 'things' });
-await close();
+await store.close();
 const again = await openTestStore(join(folder, 'store.db'));
 const reopened = await again.objects.list({ resource: 'things' });
 await again.close();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { createLogger, systemClock } from '@selvedge/api/node';
-import { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from '../index.ts';
+import { openSqliteStore, type SqliteStoreOptions, type Store } from '../index.ts';
 
 /** A folder that goes away after the test. */
 export function folderForTest(t: TestContext): string {
@@ -13,7 +13,7 @@ export function folderForTest(t: TestContext): string {
   return folder;
 }
 
-export function openTestStore(path: string, options: Partial<SqliteStoreOptions> = {}): Promise<SqliteStore> {
+export function openTestStore(path: string, options: Partial<SqliteStoreOptions> = {}): Promise<Store> {
   return openSqliteStore({ path, clock: systemClock, logger: createLogger({ level: 'silent' }), ...options });
 }
 
@@ -22,7 +22,7 @@ export async function openStoreForTest(
   t: TestContext,
   path: string,
   options: Partial<SqliteStoreOptions> = {},
-): Promise<SqliteStore> {
+): Promise<Store> {
   const store = await openTestStore(path, options);
   t.after(() => store.close());
   return store;

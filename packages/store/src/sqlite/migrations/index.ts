@@ -1,4 +1,5 @@
 import { objectsAndFleet } from './0001-objects-and-fleet.ts';
+import { sealedFleetRows } from './0002-sealed-fleet-rows.ts';
 
 export interface Migration {
   /** `PRAGMA user_version` of a database that has it: 1, 2, 3, … without holes. */
@@ -7,4 +8,4 @@ export interface Migration {
 }
 
 /** Oldest first. Only ever added to, and only forward. */
-export const migrations: readonly Migration[] = [objectsAndFleet];
+export const migrations: readonly Migration[] = [objectsAndFleet, sealedFleetRows];

@@ -1,0 +1,2 @@
+/** LISTEN/NOTIFY channel; the payload is `<commit id> <writer>`. */
+export const changesChannel = 'selvedge_changes';
