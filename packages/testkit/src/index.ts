@@ -6,8 +6,19 @@
 export { type OpenClient, objectClientConformance } from './conformance/object-client-conformance.ts';
 export { fleetStoreConformance } from './conformance/fleet-store-conformance.ts';
 export { objectStoreConformance } from './conformance/object-store-conformance.ts';
-export type { CreateTestDatabase, OpenStore, TestDatabase } from './conformance/store-under-test.ts';
+export { crashRounds, type CrashOptions } from './conformance/crash-conformance.ts';
+export { crashKeys, writeUntilKilled } from './conformance/write-until-killed.ts';
+export { storeConformance } from './conformance/store-conformance.ts';
+export {
+  type CreateTestDatabase,
+  type OpenOptions,
+  plainResource,
+  sensitiveResource,
+  type TestDatabase,
+} from './conformance/store-under-test.ts';
+export { loopbackCertificate } from './loopback-certificate.ts';
 export { FakeClock } from './fake-clock.ts';
+export { type OidcIssuer, startOidcIssuer } from './oidc-issuer.ts';
 export {
   type PodmanTestbed,
   type PodmanTestbedOptions,
@@ -15,6 +26,15 @@ export {
   hasMixedCgroups,
   startPodmanTestbed,
 } from './podman-testbed.ts';
+export {
+  startTestPostgres,
+  type TestPostgres,
+  type TestPostgresDatabase,
+  type TestPostgresOptions,
+} from './postgres-server.ts';
 export { findTool, getTool, requireTool, unpackedToolsDir } from './require-tool.ts';
 export { findStaticBusybox } from './static-busybox.ts';
 export { startTcpLink, type TcpLink } from './tcp-link.ts';
+export type { FuzzServer } from './http-fuzz/fuzz-connection.ts';
+export { type FuzzOptions, type FuzzResult, fuzzHttp } from './http-fuzz/fuzz-http.ts';
+export type { FuzzKind, FuzzTarget } from './http-fuzz/fuzz-request.ts';

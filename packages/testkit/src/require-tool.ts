@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, globSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Where `npm test` and `npm run quickstart` unpack Debian packages that need no installation. */
@@ -7,6 +7,9 @@ export const unpackedToolsDir = join(import.meta.dirname, '../../../.selvedge/to
 
 const unpackedBinDir = join(unpackedToolsDir, 'usr/bin');
 const systemBinDirs = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+/** Debian keeps the programs of each PostgreSQL version apart and off PATH; the newest one first. */
+const postgresBinDirs = () =>
+  globSync('/usr/lib/postgresql/*/bin').sort((a, b) => Number(b.split('/')[4]) - Number(a.split('/')[4]));
 
 /**
  * Full path of a program: from its own variable (KUBECTL for kubectl), PATH, the system folders, or what the set-up
@@ -16,7 +19,7 @@ export function findTool(name: string): string | undefined {
   const chosen = process.env[name.toUpperCase().replaceAll('-', '_')];
   if (chosen !== undefined && isProgram(chosen)) return chosen;
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  for (const folder of [...folders, ...systemBinDirs, unpackedBinDir]) {
+  for (const folder of [...folders, ...systemBinDirs, ...postgresBinDirs(), unpackedBinDir]) {
     const path = join(folder, name);
     if (isProgram(path)) return path;
   }

@@ -64,7 +64,8 @@ export function fleetStoreProperties(createDatabase: CreateTestDatabase): void {
     await fc.assert(
       fc.asyncProperty(fc.array(anyOperation, { maxLength: 30 }), async (operations) => {
         const database = await createDatabase();
-        const { fleet, close } = await database.open();
+        const store = await database.open();
+        const { fleet } = store;
         try {
           const mirror = new Mirror(fleet);
           const resumed = new Map<string, DeliveryRow>();
@@ -80,7 +81,7 @@ export function fleetStoreProperties(createDatabase: CreateTestDatabase): void {
           await catchUp(fleet, resumed, resumedAt);
           await compare(fleet, mirror, resumed);
         } finally {
-          await close();
+          await store.close();
           await database.remove();
         }
       }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { StatusReason } from '@selvedge/api';
 import type { ObjectKey, ObjectStore, StoreEvent } from '@selvedge/store';
+import { listWatchProperties } from './list-watch-properties.ts';
 import { objectStoreProperties } from './object-store-properties.ts';
 import { databaseForTest, openForTest, type CreateTestDatabase } from './store-under-test.ts';
 
@@ -29,6 +30,7 @@ export function objectStoreConformance(name: string, createDatabase: CreateTestD
     compaction(createDatabase);
     durability(createDatabase);
     objectStoreProperties(createDatabase);
+    listWatchProperties(createDatabase);
   });
 }
 
@@ -409,9 +411,10 @@ function durability(createDatabase: CreateTestDatabase): void {
 
   test('closing writes what was asked for before, then refuses', async (t) => {
     const database = await databaseForTest(t, createDatabase);
-    const { objects, close } = await database.open();
+    const store = await database.open();
+    const { objects } = store;
     const asked = objects.create(key('a'), '{}');
-    await Promise.all([close(), close()]);
+    await Promise.all([store.close(), store.close()]);
     assert.equal((await asked).revision, 2);
     await assert.rejects(objects.create(key('b'), '{}'), reason('ServiceUnavailable'));
     await assert.rejects(objects.find(key('a')), reason('ServiceUnavailable'));

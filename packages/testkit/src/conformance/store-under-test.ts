@@ -1,16 +1,18 @@
 import type { TestContext } from 'node:test';
-import type { FleetStore, ObjectStore } from '@selvedge/store';
+import type { KeyRing, Store } from '@selvedge/store';
 
-export interface OpenStore {
-  readonly objects: ObjectStore;
-  readonly fleet: FleetStore;
-  /** May be called again. */
-  readonly close: () => Promise<void>;
+/** Of the database under test: two resources, of which the second is sealed when the store has keys. */
+export const plainResource = 'plain.example';
+export const sensitiveResource = 'things.example';
+
+export interface OpenOptions {
+  /** In place of the keys that the database is opened with otherwise. */
+  readonly keys?: KeyRing;
 }
 
 /** One database, empty at first, that can be opened again after it was closed. */
 export interface TestDatabase {
-  open(): Promise<OpenStore>;
+  open(options?: OpenOptions): Promise<Store>;
   /** Removes the database; it is closed by then. */
   remove(): Promise<void>;
 }
@@ -23,21 +25,21 @@ export async function databaseForTest(
   createDatabase: CreateTestDatabase,
 ): Promise<Pick<TestDatabase, 'open'>> {
   const database = await createDatabase();
-  const opened: OpenStore[] = [];
+  const opened: Store[] = [];
   t.after(async () => {
     for (const store of opened) await store.close();
     await database.remove();
   });
   return {
-    open: async () => {
-      const store = await database.open();
+    open: async (options) => {
+      const store = await database.open(options);
       opened.push(store);
       return store;
     },
   };
 }
 
-export async function openForTest(t: TestContext, createDatabase: CreateTestDatabase): Promise<OpenStore> {
+export async function openForTest(t: TestContext, createDatabase: CreateTestDatabase): Promise<Store> {
   const database = await databaseForTest(t, createDatabase);
   return database.open();
 }
