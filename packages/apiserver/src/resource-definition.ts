@@ -32,13 +32,20 @@ export interface ResourceDefinition {
   readonly sensitive?: boolean;
   /** Strategic merge patch (built-in kinds); ours answer 415 as custom resources do. */
   readonly strategicMergePatch?: boolean;
+  /** PUT without a resourceVersion overwrites whatever is there; absent: so for the kinds that take strategic merge. */
+  readonly unconditionalUpdate?: boolean;
   /** Field selectors beside metadata.name and metadata.namespace: path → value. */
   readonly selectableFields?: Readonly<Record<string, (object: KubeObject) => string>>;
+  /** What a name may be: `a.b-c` (the default), `a-b`, or almost anything (roles: `system:discovery`). */
+  readonly nameRule?: 'subdomain' | 'label' | 'pathSegment';
   /** Changes an accepted object before validation (merge stringData, fill computed fields). Pure. */
   readonly prepare?: (object: KubeObject, previous: KubeObject | undefined) => KubeObject;
-  /** Beyond the schema. Pure; `previous` on update. */
+  /** Beyond the schema, on whose types (not on its CEL rules) it may rely. Pure; `previous` on update. */
   readonly validate?: (object: KubeObject, previous: KubeObject | undefined) => readonly FieldError[];
-  /** Checks that need other objects or the user; throws StatusError to refuse. */
+  /**
+   * Checks that need other objects or the user; throws StatusError to refuse. Asked for every write that changes
+   * anything but status, also metadata alone, unless the object is being deleted.
+   */
   readonly admit?: (
     object: KubeObject,
     previous: KubeObject | undefined,
@@ -74,6 +81,12 @@ export interface SubresourceAction {
 export interface VirtualResourceDefinition
   extends Omit<ResourceDefinition, 'prepare' | 'validate' | 'admit' | 'decorate' | 'actions' | 'sensitive'> {
   readonly source: VirtualSource;
+  /** The objects are those of a stored kind, and can be written here too (`aliasDefinition`). */
+  readonly storedAs?: {
+    readonly ref: ResourceRef;
+    /** Top-level fields that have another name there: own name → stored name. */
+    readonly fieldNames: Readonly<Record<string, string>>;
+  };
 }
 
 export interface VirtualSource {
@@ -85,8 +98,13 @@ export interface VirtualSource {
     namespace: string | undefined;
     fromRevision: number;
     signal: AbortSignal;
-  }): AsyncIterable<{ type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: KubeObject }>;
+  }): AsyncIterable<VirtualEvent>;
 }
+
+export type VirtualEvent =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: KubeObject }
+  /** Nothing more up to this revision: watchers may go on from it. From time to time while nothing happens. */
+  | { readonly type: 'progress'; readonly revision: number };
 
 /**
  * A kind that is only asked, never stored: it is created, answered, and gone (`SubjectAccessReview`, `TokenReview`).

@@ -3,6 +3,7 @@ import {
   faultOfDnsSubdomain,
   faultOfLabelKey,
   faultOfLabelValue,
+  faultOfPathSegment,
   type FieldError,
   fieldForbidden,
   fieldInvalid,
@@ -12,51 +13,85 @@ import {
   type ObjectMeta,
 } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
+import { isSameJson } from '../schema/json-value.ts';
 import { maxAnnotationBytes } from './limits.ts';
 import { isNamespaceKind } from './namespace-object.ts';
+import { validateOwners } from './owner-references.ts';
 
-/** Rules for the metadata of every kind. The types have been checked against the schema before. */
-export function validateMetadata(
-  resource: Resource,
-  object: KubeObject,
-  previous: KubeObject | undefined,
-): FieldError[] {
-  const { metadata } = object;
-  return [
-    ...(previous ? [] : validateName(resource, metadata)),
-    ...validateLabels(metadata),
-    ...validateAnnotations(metadata),
-    ...validateFinalizers(metadata, previous?.metadata),
-    ...validateOwners(metadata),
-  ];
+export interface Checked {
+  readonly object: KubeObject;
+  readonly previous: KubeObject | undefined;
+  /** What is wrong is added here. */
+  readonly errors: FieldError[];
+  readonly warn: (message: string) => void;
 }
 
-function validateName(resource: Resource, { name }: ObjectMeta): FieldError[] {
-  if (name === '') return [fieldRequired('metadata.name', 'name or generateName is required')];
-  const fault = isNamespaceKind(resource) ? faultOfDnsLabel(name) : faultOfDnsSubdomain(name);
-  return fault ? [fieldInvalid('metadata.name', name, fault)] : [];
+/**
+ * Rules for the metadata of every kind. The types have been checked against the schema before. What an update leaves as
+ * it was has been checked when it was stored.
+ */
+export function validateMetadata(resource: Resource, { object, previous, errors, warn }: Checked): void {
+  const { metadata } = object;
+  const before = previous?.metadata;
+  if (!before) errors.push(...validateName(resource, metadata));
+  if (!isSame(metadata, before, 'labels')) errors.push(...validateLabels(metadata));
+  if (!isSame(metadata, before, 'annotations')) errors.push(...validateAnnotations(metadata));
+  if (!isSame(metadata, before, 'finalizers')) {
+    errors.push(...validateFinalizers(metadata, before));
+    const plain = plainFinalizers(metadata, before);
+    if (resource.isBuiltIn) errors.push(...plain.map(unqualified));
+    else for (const [, finalizer] of plain) warn(plainFinalizerWarning(finalizer));
+  }
+  if (!isSame(metadata, before, 'ownerReferences')) errors.push(...validateOwners(metadata));
+}
+
+function isSame(
+  metadata: ObjectMeta,
+  before: ObjectMeta | undefined,
+  field: 'labels' | 'annotations' | 'finalizers' | 'ownerReferences',
+): boolean {
+  return before === undefined ? metadata[field] === undefined : isSameJson(metadata[field], before[field]);
+}
+
+const nameFaults = {
+  subdomain: faultOfDnsSubdomain,
+  label: faultOfDnsLabel,
+  pathSegment: faultOfPathSegment,
+} as const;
+
+function validateName(resource: Resource, { name, generateName }: ObjectMeta): FieldError[] {
+  const rule = isNamespaceKind(resource) ? 'label' : (resource.definition.nameRule ?? 'subdomain');
+  const errors: FieldError[] = [];
+  // Something comes behind it, so it may end as a name may not.
+  const prefix = generateName?.replace(/[-.]$/, '0');
+  const prefixFault = prefix === undefined || prefix === '' ? undefined : nameFaults[rule](prefix);
+  if (prefixFault) errors.push(fieldInvalid('metadata.generateName', generateName, prefixFault));
+  if (name === '') return [...errors, fieldRequired('metadata.name', 'name or generateName is required')];
+  const fault = nameFaults[rule](name);
+  if (fault) errors.push(fieldInvalid('metadata.name', name, fault));
+  return errors;
 }
 
 function validateLabels({ labels = {} }: ObjectMeta): FieldError[] {
-  return Object.entries(labels).flatMap(([key, value]) => {
+  const errors: FieldError[] = [];
+  for (const [key, value] of Object.entries(labels)) {
     const keyFault = faultOfLabelKey(key);
+    if (keyFault) errors.push(fieldInvalid('metadata.labels', key, keyFault));
     const valueFault = faultOfLabelValue(value);
-    return [
-      ...(keyFault ? [fieldInvalid('metadata.labels', key, keyFault)] : []),
-      ...(valueFault ? [fieldInvalid(`metadata.labels[${key}]`, value, valueFault)] : []),
-    ];
-  });
+    if (valueFault) errors.push(fieldInvalid('metadata.labels', value, valueFault));
+  }
+  return errors;
 }
 
 function validateAnnotations({ annotations = {} }: ObjectMeta): FieldError[] {
-  const errors = Object.keys(annotations).flatMap((key) => {
-    const fault = faultOfLabelKey(key);
-    return fault ? [fieldInvalid('metadata.annotations', key, fault)] : [];
-  });
-  const bytes = Object.entries(annotations).reduce(
-    (sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v),
-    0,
-  );
+  const errors: FieldError[] = [];
+  let bytes = 0;
+  for (const [key, value] of Object.entries(annotations)) {
+    // As in Kubernetes, where the prefix of an annotation may have upper case letters.
+    const fault = faultOfLabelKey(key.toLowerCase());
+    if (fault) errors.push(fieldInvalid('metadata.annotations', key, fault));
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+  }
   if (bytes > maxAnnotationBytes) {
     const advice =
       '(client-side "kubectl apply" keeps the object in an annotation: use "kubectl apply --server-side")';
@@ -67,11 +102,20 @@ function validateAnnotations({ annotations = {} }: ObjectMeta): FieldError[] {
   return errors;
 }
 
+const orphan = 'orphan';
+const foreground = 'foregroundDeletion';
+const standardFinalizers = new Set([orphan, foreground, 'kubernetes']);
+
 function validateFinalizers({ finalizers = [] }: ObjectMeta, previous: ObjectMeta | undefined): FieldError[] {
-  const errors = finalizers.flatMap((finalizer, i) => {
+  const errors: FieldError[] = [];
+  for (const [i, finalizer] of finalizers.entries()) {
     const fault = faultOfLabelKey(finalizer);
-    return fault ? [fieldInvalid(`metadata.finalizers[${i}]`, finalizer, fault)] : [];
-  });
+    if (fault) errors.push(fieldInvalid(`metadata.finalizers[${i}]`, finalizer, fault));
+  }
+  if (finalizers.includes(orphan) && finalizers.includes(foreground)) {
+    const why = `${orphan} and ${foreground} cannot both be set`;
+    errors.push(fieldInvalid('metadata.finalizers', finalizers, why));
+  }
   const added = finalizers.filter((f) => !previous?.finalizers?.includes(f));
   if (previous?.deletionTimestamp !== undefined && added.length > 0) {
     const detail = `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`;
@@ -80,20 +124,23 @@ function validateFinalizers({ finalizers = [] }: ObjectMeta, previous: ObjectMet
   return errors;
 }
 
-function validateOwners({ ownerReferences = [] }: ObjectMeta): FieldError[] {
-  const errors = ownerReferences.flatMap((owner, i) =>
-    (['apiVersion', 'kind', 'name', 'uid'] as const)
-      .filter((field) => !owner[field])
-      .map((field) => fieldRequired(`metadata.ownerReferences[${i}].${field}`, 'must not be empty')),
-  );
-  if (ownerReferences.filter((o) => o.controller).length > 1) {
-    errors.push(
-      fieldInvalid(
-        'metadata.ownerReferences',
-        undefined,
-        'only one reference can have controller set to true',
-      ),
-    );
-  }
-  return errors;
+/** New ones, with their place, whose name says not whose they are. */
+function plainFinalizers(
+  { finalizers = [] }: ObjectMeta,
+  previous: ObjectMeta | undefined,
+): (readonly [number, string])[] {
+  return [...finalizers.entries()].filter(([, finalizer]) => {
+    const isKnown = previous?.finalizers?.includes(finalizer) ?? false;
+    return !isKnown && !finalizer.includes('/') && !standardFinalizers.has(finalizer);
+  });
 }
+
+/** Kinds of Kubernetes refuse them, custom resources warn; worded as there. */
+function unqualified([i, finalizer]: readonly [number, string]): FieldError {
+  const why = 'name is neither a standard finalizer name nor is it fully qualified';
+  return fieldInvalid(`metadata.finalizers[${i}]`, finalizer, why);
+}
+
+const plainFinalizerWarning = (finalizer: string): string =>
+  `metadata.finalizers: "${finalizer}": prefer a domain-qualified finalizer name including a path (/) to avoid ` +
+  'accidental conflicts with other finalizer writers';

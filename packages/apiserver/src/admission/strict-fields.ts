@@ -11,7 +11,7 @@ export function dropUnknownFields(
   object: KubeObject,
   options: Pick<WriteOptions, 'fieldValidation' | 'warn'>,
 ): void {
-  const faults = prune(object, resource.schema)
+  const faults = prune(object, resource.schema, resource.isBuiltIn ? 'built-in' : 'custom')
     .slice(0, maxNamed)
     .map((path) => `unknown field "${path}"`);
   if (options.fieldValidation === 'Strict') refuseStrictly(resource, faults);

@@ -6,6 +6,8 @@ export interface Credentials {
   readonly certificateUser?: UserInfo;
   /** Of the `Authorization: Bearer` header. Never log it. */
   readonly bearerToken?: string;
+  /** Whom the token has to be meant for; one of them is enough. Absent: this API. */
+  readonly audiences?: readonly string[];
 }
 
 /** One way of knowing users: service account tokens, OIDC, … */

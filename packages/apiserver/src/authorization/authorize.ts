@@ -1,10 +1,11 @@
 import { StatusError } from '@selvedge/api';
 import type { UserInfo } from '../authentication/user-info.ts';
-import type { Attributes, Authorizer, ResourceAttributes } from './authorizer.ts';
+import type { Attributes, Authorizer, Decision, ResourceAttributes } from './authorizer.ts';
 
 /** Throws `Forbidden` for a user who may not, worded as Kubernetes does. */
-export function authorize(authorizer: Authorizer, user: UserInfo, attributes: Attributes): void {
-  if (authorizer.decide(user, attributes).allowed) return;
+export function authorize(authorizer: Authorizer, user: UserInfo, attributes: Attributes): Decision {
+  const decision = authorizer.decide(user, attributes);
+  if (decision.allowed) return decision;
   throw 'path' in attributes
     ? new StatusError(
         'Forbidden',
@@ -19,7 +20,7 @@ function forbiddenResource(user: UserInfo, attributes: ResourceAttributes): Stat
     attributes.subresource === undefined
       ? attributes.resource
       : `${attributes.resource}/${attributes.subresource}`;
-  const qualified = group === '' ? resource : `${resource}.${group}`;
+  const qualified = group === '' ? attributes.resource : `${attributes.resource}.${group}`;
   const subject = name === undefined ? qualified : `${qualified} "${name}"`;
   const scope = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`;
   return new StatusError(

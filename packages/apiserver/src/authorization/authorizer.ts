@@ -1,3 +1,4 @@
+import type { PolicyRule } from '@selvedge/api';
 import type { UserInfo } from '../authentication/user-info.ts';
 
 /** What somebody wants to do to a resource. */
@@ -33,4 +34,6 @@ export interface Decision {
  */
 export interface Authorizer {
   decide(user: UserInfo, attributes: Attributes): Decision;
+  /** Every rule that holds for the user in the namespace, or with `undefined` at the cluster scope; may repeat itself. */
+  rulesOf(user: UserInfo, namespace: string | undefined): readonly PolicyRule[];
 }

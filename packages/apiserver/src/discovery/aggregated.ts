@@ -1,4 +1,5 @@
 import type { Resource, ResourceCatalog } from '../registry/resource-catalog.ts';
+import { byPriority } from './version-priority.ts';
 import { subresourcesOf, verbsOf } from './verbs.ts';
 
 export type AggregatedVersion = 'v2' | 'v2beta1';
@@ -16,11 +17,13 @@ export function aggregatedDiscovery(
     metadata: {},
     items: groups.map(([group, resources]) => ({
       metadata: { name: group, creationTimestamp: null },
-      versions: [...Map.groupBy(resources, (r) => r.ref.version)].map(([name, served]) => ({
-        version: name,
-        freshness: 'Current',
-        resources: served.map(describe),
-      })),
+      versions: [...Map.groupBy(resources, (r) => r.ref.version)]
+        .sort(([a], [b]) => byPriority(a, b))
+        .map(([name, served]) => ({
+          version: name,
+          freshness: 'Current',
+          resources: served.map(describe),
+        })),
     })),
   };
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { ApiRequest, ApiResponse } from '../http/exchange.ts';
 import { parseMediaTypes } from '../http/negotiate.ts';
 import { type CachedBody, cachedBody, sendCached } from '../http/respond.ts';
@@ -75,22 +74,28 @@ export class DiscoveryEndpoints {
   #openApiV3Index(): CachedBody {
     return this.#json('/openapi/v3', () => ({
       paths: Object.fromEntries(
-        [...this.#groupVersions.keys()].map((name) => {
-          const hash = createHash('sha256')
-            .update(this.#groupVersion(name)?.bytes ?? '')
-            .digest('hex')
-            .slice(0, 40);
-          return [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash.toUpperCase()}` }];
-        }),
+        [...this.#groupVersions.keys()].map((name) => [
+          name,
+          { serverRelativeURL: this.#groupVersionUrl(name) },
+        ]),
       ),
     }));
+  }
+
+  #groupVersionUrl(name: string): string {
+    return `/openapi/v3/${name}?hash=${hashOf(this.#groupVersion(name))}`;
   }
 
   #answerGroupVersion(req: ApiRequest, res: ApiResponse, name: string): boolean {
     const body = this.#groupVersion(name);
     if (!body) return false;
-    const isHashed = new URL(req.url ?? '/', 'https://localhost').searchParams.has('hash');
-    sendCached(req, res, isHashed ? { ...body, cacheControl: immutable } : body);
+    const hash = new URL(req.url ?? '/', 'https://localhost').searchParams.get('hash');
+    if (hash !== null && hash !== hashOf(body)) {
+      // What stands under a hashed URL is kept for ever, so it must never be another document.
+      res.setHeader('Location', this.#groupVersionUrl(name));
+      res.writeHead(301);
+      res.end();
+    } else sendCached(req, res, hash === null ? body : { ...body, cacheControl: immutable });
     return true;
   }
 
@@ -130,3 +135,5 @@ function aggregatedVersion(accept: string | undefined): AggregatedVersion | unde
   }
   return undefined;
 }
+
+const hashOf = (body: CachedBody | undefined): string => (body?.etag ?? '').replaceAll('"', '');

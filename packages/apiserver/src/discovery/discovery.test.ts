@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { ReviewDefinition } from '../resource-definition.ts';
+import { gadgetDefinition, namespaceDefinition } from '../testing/sample-definitions.ts';
 import { startTestServer, type TestServer } from '../testing/test-server.ts';
 
 const aggregated = (version: string) =>
@@ -122,5 +124,71 @@ describe('discovery', () => {
     assert.equal(protobuf.headers.get('content-type'), type.replace('@', '.'));
     assert.match(protobuf.text, /2\.0/);
     assert.match(protobuf.text, /dev\.example\.v1alpha1\.Gadget/);
+  });
+
+  test('a document under the hash of another is found under its own', async () => {
+    const answer = await fetch(`${server.url}/openapi/v3/api/v1?hash=0`, { redirect: 'manual' });
+    assert.equal(answer.status, 301);
+    assert.match(answer.headers.get('location') ?? '', /^\/openapi\/v3\/api\/v1\?hash=[0-9A-F]{40}$/);
+  });
+
+  test('the stored form of a kind has a mark, that of Kubernetes for its own kinds', async () => {
+    const resources = (await get('/api/v1')).body['resources'] as {
+      name: string;
+      storageVersionHash?: string;
+    }[];
+    const markOf = (name: string) => resources.find((r) => r.name === name)?.storageVersionHash;
+    assert.deepEqual([markOf('secrets'), markOf('configmaps')], ['S6u1pOWzb84=', 'qFsyl6wFWjQ=']);
+    assert.equal(markOf('namespaces/status'), undefined);
+  });
+
+  test('OpenAPI says of each kind what can be asked of it, and no more', async () => {
+    const review: ReviewDefinition = {
+      ref: { group: 'x.k8s.io', version: 'v1beta1', plural: 'askings', kind: 'Asking', namespaced: false },
+      singular: 'asking',
+      description: 'A question.',
+      schema: { type: 'object', properties: { spec: { type: 'object', description: 'What is asked.' } } },
+      review: async (object) => object,
+    };
+    const newer = { ...review, ref: { ...review.ref, version: 'v1' } };
+    const scaled = {
+      ...gadgetDefinition,
+      scale: { specReplicasPath: '.spec.size', statusReplicasPath: '.status.seen' },
+    };
+    const own = await startTestServer({ definitions: [namespaceDefinition, scaled, review, newer] });
+    try {
+      const methods = async (document: string, path: string) => {
+        const { body, text } = await own.request('GET', `/openapi/v3/${document}`);
+        const { paths, components } = body as unknown as {
+          paths: Record<string, object>;
+          components: { schemas: Record<string, object> };
+        };
+        for (const [, name = ''] of text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)) {
+          assert.ok(name in components.schemas, name);
+        }
+        return Object.keys(paths[path] ?? {}).filter((key) => key !== 'parameters');
+      };
+      assert.deepEqual(await methods('apis/x.k8s.io/v1', '/apis/x.k8s.io/v1/askings'), ['post']);
+      assert.deepEqual(await methods('apis/x.k8s.io/v1', '/apis/x.k8s.io/v1/askings/{name}'), []);
+      const gadgets = '/apis/example.dev/v1alpha1/namespaces/{namespace}/gadgets';
+      const group = 'apis/example.dev/v1alpha1';
+      assert.deepEqual(await methods(group, gadgets), ['get', 'post', 'delete']);
+      assert.deepEqual(await methods(group, `${gadgets}/{name}`), ['get', 'put', 'patch', 'delete']);
+      assert.deepEqual(await methods(group, `${gadgets}/{name}/scale`), ['get', 'put', 'patch']);
+      assert.deepEqual(await methods(group, `${gadgets}/{name}/paint`), ['post']);
+      assert.deepEqual(await methods('api/v1', '/api/v1/namespaces'), ['get', 'post']);
+      assert.deepEqual(await methods('api/v1', '/api/v1/namespaces/{name}/finalize'), ['put']);
+      const { versions, preferredVersion } = (await own.request('GET', '/apis/x.k8s.io')).body as unknown as {
+        versions: { version: string }[];
+        preferredVersion: { version: string };
+      };
+      assert.deepEqual(
+        versions.map((v) => v.version),
+        ['v1', 'v1beta1'],
+      );
+      assert.equal(preferredVersion.version, 'v1');
+    } finally {
+      await own.close();
+    }
   });
 });

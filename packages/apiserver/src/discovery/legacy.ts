@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
+import type { ResourceRef } from '@selvedge/api';
 import type { Resource, ResourceCatalog } from '../registry/resource-catalog.ts';
+import { byPriority } from './version-priority.ts';
 import { subresourcesOf, verbsOf } from './verbs.ts';
 
 /** Discovery as it was before KEP-3352: one document for each path. */
@@ -29,11 +32,17 @@ export const pathOf = ({ ref, apiVersion }: Resource): string =>
   ref.group === '' ? `/api/${apiVersion}` : `/apis/${apiVersion}`;
 
 function describeGroup(name: string, resources: readonly Resource[]) {
-  const versions = [...new Set(resources.map((r) => r.ref.version))].map((version) => ({
+  const versions = [...new Set(resources.map((r) => r.ref.version))].sort(byPriority).map((version) => ({
     groupVersion: `${name}/${version}`,
     version,
   }));
   return { name, versions, preferredVersion: versions[0] };
+}
+
+/** By it clients see that the stored form of a kind has changed. As Kubernetes makes it, for its own kinds the same. */
+function storageVersionHash({ group, version, kind }: ResourceRef): string {
+  const digest = createHash('sha256').update(`${group}/${version}/${kind}`).digest();
+  return digest.subarray(0, 8).toString('base64');
 }
 
 function describeResource(resource: Resource): object[] {
@@ -46,6 +55,7 @@ function describeResource(resource: Resource): object[] {
     verbs: verbsOf(resource),
     ...(definition.shortNames ? { shortNames: definition.shortNames } : {}),
     ...(definition.categories ? { categories: definition.categories } : {}),
+    ...(resource.review ? {} : { storageVersionHash: storageVersionHash(ref) }),
   };
   const subresources = subresourcesOf(resource).map(({ name, kind, verbs }) => ({
     name: `${ref.plural}/${name}`,

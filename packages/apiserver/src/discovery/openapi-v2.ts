@@ -1,7 +1,7 @@
 import type { Resource } from '../registry/resource-catalog.ts';
 import type { JsonObject } from '../schema/json-value.ts';
 import { type Operation, operationsOf } from './operations.ts';
-import { gvkOf, type Reference, schemaNameOf, schemasOf } from './schema-document.ts';
+import { gvkOf, type Reference, schemaNameOf, schemasOf, statusName } from './schema-document.ts';
 import { productVersion } from './version-info.ts';
 
 const refTo = (name: string) => ({ $ref: `#/definitions/${name}` });
@@ -32,14 +32,16 @@ export function openApiV2(resources: readonly Resource[]): SwaggerDocument {
 }
 
 function describeOperation(resource: Resource, operation: Operation): JsonObject {
-  const name = schemaNameOf(resource);
+  const { kind = resource.ref, answersList, answersStatus } = operation;
+  const name = schemaNameOf(kind);
+  const answer = answersStatus ? statusName : answersList ? `${name}List` : name;
   return {
     operationId: operation.id,
     produces: ['application/json'],
     ...(operation.consumes.length > 0 ? { consumes: operation.consumes } : {}),
     parameters: operation.parameters.map((p) => ({ ...p, in: 'query', uniqueItems: true })),
-    responses: { 200: { description: 'OK', schema: refTo(operation.answersList ? `${name}List` : name) } },
+    responses: { 200: { description: 'OK', schema: refTo(answer) } },
     'x-kubernetes-action': operation.action,
-    'x-kubernetes-group-version-kind': gvkOf(resource),
+    'x-kubernetes-group-version-kind': gvkOf(kind),
   };
 }

@@ -1,7 +1,15 @@
 import type { Resource } from '../registry/resource-catalog.ts';
 import type { JsonObject } from '../schema/json-value.ts';
 import { type Operation, operationsOf, type QueryParameter } from './operations.ts';
-import { gvkOf, type Reference, schemaNameOf, schemasOf } from './schema-document.ts';
+import {
+  deleteOptionsName,
+  gvkOf,
+  patchName,
+  type Reference,
+  schemaNameOf,
+  schemasOf,
+  statusName,
+} from './schema-document.ts';
 import { productVersion } from './version-info.ts';
 
 const refTo = (name: string) => ({ $ref: `#/components/schemas/${name}` });
@@ -35,19 +43,21 @@ function pathParameters(path: string): object[] {
 }
 
 function describeOperation(resource: Resource, operation: Operation): object {
-  const name = schemaNameOf(resource);
-  const schema = refTo(operation.answersList ? `${name}List` : name);
-  const isPatch = operation.method === 'patch';
-  const body = isPatch ? { type: 'object' } : refTo(name);
+  const { kind = resource.ref, answersList, answersStatus, method, consumes } = operation;
+  const name = schemaNameOf(kind);
+  const answer = refTo(answersStatus ? statusName : answersList ? `${name}List` : name);
+  const isDelete = method === 'delete';
+  const body = refTo(isDelete ? deleteOptionsName : method === 'patch' ? patchName : name);
+  const types = isDelete ? ['application/json'] : consumes;
   return {
     operationId: operation.id,
     parameters: operation.parameters.map(describeParameter),
-    ...(operation.consumes.length > 0
-      ? { requestBody: { required: true, content: contentOf(operation.consumes, body) } }
+    ...(types.length > 0
+      ? { requestBody: { ...(isDelete ? {} : { required: true }), content: contentOf(types, body) } }
       : {}),
-    responses: { 200: { description: 'OK', content: contentOf(['application/json'], schema) } },
+    responses: { 200: { description: 'OK', content: contentOf(['application/json'], answer) } },
     'x-kubernetes-action': operation.action,
-    'x-kubernetes-group-version-kind': gvkOf(resource),
+    'x-kubernetes-group-version-kind': gvkOf(kind),
   };
 }
 

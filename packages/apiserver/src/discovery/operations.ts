@@ -1,5 +1,6 @@
 import type { Resource } from '../registry/resource-catalog.ts';
 import { pathOf } from './legacy.ts';
+import { type Subresource, subresourcesOf, verbsOf } from './verbs.ts';
 
 export interface QueryParameter {
   readonly name: string;
@@ -17,6 +18,10 @@ export interface Operation {
   /** Media types of the body; empty for none. */
   readonly consumes: readonly string[];
   readonly answersList: boolean;
+  /** Answers with a Status. */
+  readonly answersStatus?: true;
+  /** Of body and answer, where it is not the kind itself (`scale`, `token`). */
+  readonly kind?: Subresource['kind'];
 }
 
 const parameter = (name: string, type: QueryParameter['type'], description: string): QueryParameter => ({
@@ -48,7 +53,9 @@ const listParameters = [
 ];
 const deleteParameters = [
   ...writeParameters.slice(0, 1),
-  parameter('propagationPolicy', 'string', 'Background, Foreground or Orphan.'),
+  parameter('gracePeriodSeconds', 'integer', 'Taken, without effect: nothing here has to end gracefully.'),
+  parameter('orphanDependents', 'boolean', 'The older way to say propagationPolicy: true is Orphan.'),
+  parameter('propagationPolicy', 'string', 'What happens to dependents: Background, Foreground or Orphan.'),
 ];
 const patchTypes = [
   'application/apply-patch+yaml',
@@ -59,46 +66,83 @@ const objectTypes = ['application/json', 'application/yaml'];
 
 /** Everything that can be asked of a kind, for the OpenAPI documents. */
 export function operationsOf(resource: Resource): Operation[] {
-  const { ref, definition, source } = resource;
+  const { ref } = resource;
   const scope = ref.namespaced ? '/namespaces/{namespace}' : '';
   const collection = `${pathOf(resource)}${scope}/${ref.plural}`;
   const item = `${collection}/{name}`;
-  const build = (
-    operation: Pick<Operation, 'path' | 'method' | 'action'> & Partial<Operation>,
-  ): Operation => ({
+  const verbs = new Set(verbsOf(resource));
+  return [
+    ...collectionOperations(resource, collection, verbs),
+    ...itemOperations(resource, item, verbs),
+    ...subresourcesOf(resource).flatMap((subresource) => {
+      const path = `${item}/${subresource.name}`;
+      const body = isOwnKind(resource, subresource.kind) ? undefined : subresource.kind;
+      const operations = itemOperations(resource, path, new Set(subresource.verbs));
+      const create = writing(resource, { path, method: 'post', action: 'post' });
+      return [...operations, ...(subresource.verbs.includes('create') ? [create] : [])].map((operation) => ({
+        ...operation,
+        id: `${operation.id}${capital(subresource.name)}`,
+        ...(body ? { kind: body } : {}),
+      }));
+    }),
+  ];
+}
+
+type Paths = Pick<Operation, 'path' | 'method' | 'action'>;
+
+function build(resource: Resource, operation: Paths & Partial<Operation>): Operation {
+  const { group, version, kind } = resource.ref;
+  return {
     parameters: [],
     consumes: [],
     answersList: false,
-    id: `${operation.action}${capital(ref.group.replaceAll('.', ''))}${capital(ref.version)}${ref.kind}${
-      operation.path.endsWith('/status') ? 'Status' : ''
-    }`,
+    id: `${operation.action}${capital(group.replaceAll(/[^a-z0-9]/g, ''))}${capital(version)}${kind}`,
     ...operation,
-  });
-  const reads = [
-    build({ path: collection, method: 'get', action: 'list', parameters: listParameters, answersList: true }),
-    build({ path: item, method: 'get', action: 'get' }),
+  };
+}
+
+const writing = (resource: Resource, operation: Paths): Operation =>
+  build(resource, { ...operation, parameters: writeParameters, consumes: objectTypes });
+
+function collectionOperations(resource: Resource, path: string, verbs: ReadonlySet<string>): Operation[] {
+  const list = { parameters: listParameters, answersList: true };
+  return [
+    ...(verbs.has('list') ? [build(resource, { path, method: 'get', action: 'list', ...list })] : []),
+    ...(verbs.has('create') ? [writing(resource, { path, method: 'post', action: 'post' })] : []),
+    ...(verbs.has('deletecollection')
+      ? [
+          build(resource, {
+            path,
+            method: 'delete',
+            action: 'deletecollection',
+            parameters: [...deleteParameters, ...listParameters],
+            answersStatus: true,
+          }),
+        ]
+      : []),
   ];
-  if (source) return reads;
+}
+
+function itemOperations(resource: Resource, path: string, verbs: ReadonlySet<string>): Operation[] {
   const patch = {
     parameters: [...writeParameters, force],
     consumes: [
       ...patchTypes,
-      ...(definition.strategicMergePatch ? ['application/strategic-merge-patch+json'] : []),
+      ...(resource.definition.strategicMergePatch ? ['application/strategic-merge-patch+json'] : []),
     ],
   };
-  const put = { parameters: writeParameters, consumes: objectTypes };
-  const writes = [
-    build({ path: collection, method: 'post', action: 'post', ...put }),
-    build({ path: item, method: 'put', action: 'put', ...put }),
-    build({ path: item, method: 'patch', action: 'patch', ...patch }),
-    build({ path: item, method: 'delete', action: 'delete', parameters: deleteParameters }),
+  const remove = { parameters: deleteParameters, answersStatus: true } as const;
+  return [
+    ...(verbs.has('get') ? [build(resource, { path, method: 'get', action: 'get' })] : []),
+    ...(verbs.has('update') ? [writing(resource, { path, method: 'put', action: 'put' })] : []),
+    ...(verbs.has('patch') ? [build(resource, { path, method: 'patch', action: 'patch', ...patch })] : []),
+    ...(verbs.has('delete')
+      ? [build(resource, { path, method: 'delete', action: 'delete', ...remove })]
+      : []),
   ];
-  const status = [
-    build({ path: `${item}/status`, method: 'get', action: 'get' }),
-    build({ path: `${item}/status`, method: 'put', action: 'put', ...put }),
-    build({ path: `${item}/status`, method: 'patch', action: 'patch', ...patch }),
-  ];
-  return [...reads, ...writes, ...(definition.statusSubresource ? status : [])];
 }
+
+const isOwnKind = ({ ref }: Resource, { group, version, kind }: Subresource['kind']): boolean =>
+  group === ref.group && version === ref.version && kind === ref.kind;
 
 const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);

@@ -1,6 +1,9 @@
+import type { ResourceRef } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
+import { scaleResource } from '../registry/scale.ts';
 import type { JsonObject } from '../schema/json-value.ts';
 import { objectMetaSchema } from '../schema/object-schema.ts';
+import { type Subresource, subresourcesOf } from './verbs.ts';
 import { readSchema, type StructuralSchema } from '../schema/structural-schema.ts';
 
 /** How a reference to another schema is written: OpenAPI 3 wraps it, Swagger 2 does not. */
@@ -9,16 +12,30 @@ export type Reference = (name: string, description: string) => JsonObject;
 const objectMetaName = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
 const listMetaName = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta';
 
-/** Name of a kind's schema: `dev.selvedge.v1alpha1.Site`; that of Kubernetes itself for the core group. */
-export function schemaNameOf({ ref }: Resource): string {
-  const { group, version, kind } = ref;
-  return group === ''
-    ? `io.k8s.api.core.${version}.${kind}`
+export const statusName = 'io.k8s.apimachinery.pkg.apis.meta.v1.Status';
+export const deleteOptionsName = 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions';
+export const patchName = 'io.k8s.apimachinery.pkg.apis.meta.v1.Patch';
+
+/** Name of a kind's schema: `dev.selvedge.v1alpha1.Site`; those of Kubernetes itself as there. */
+export function schemaNameOf({
+  group,
+  version,
+  kind,
+}: Pick<ResourceRef, 'group' | 'version' | 'kind'>): string {
+  if (group === '') return `io.k8s.api.core.${version}.${kind}`;
+  const [first = ''] = group.split('.');
+  const isOfKubernetes = group.endsWith('.k8s.io') || first === group;
+  return isOfKubernetes
+    ? `io.k8s.api.${first}.${version}.${kind}`
     : `${group.split('.').reverse().join('.')}.${version}.${kind}`;
 }
 
 /** `x-kubernetes-group-version-kind` of a schema. */
-export const gvkOf = ({ ref }: Resource) => ({ group: ref.group, kind: ref.kind, version: ref.version });
+export const gvkOf = ({ group, kind, version }: Pick<ResourceRef, 'group' | 'version' | 'kind'>) => ({
+  group,
+  kind,
+  version,
+});
 
 /** Schemas of these kinds, of their lists, and of what they refer to. */
 export function schemasOf(resources: readonly Resource[], reference: Reference): JsonObject {
@@ -35,10 +52,13 @@ export function schemasOf(resources: readonly Resource[], reference: Reference):
     },
   };
   for (const resource of resources) {
-    schemas[schemaNameOf(resource)] = renderObject(resource, reference);
-    schemas[`${schemaNameOf(resource)}List`] = renderList(resource, reference);
+    schemas[schemaNameOf(resource.ref)] = renderObject(resource, reference);
+    if (!resource.review) schemas[`${schemaNameOf(resource.ref)}List`] = renderList(resource, reference);
+    for (const { kind } of subresourcesOf(resource)) {
+      schemas[schemaNameOf(kind)] ??= renderSubresource(kind, reference);
+    }
   }
-  return schemas;
+  return { ...schemas, ...metaSchemas() };
 }
 
 function renderObject(resource: Resource, reference: Reference): JsonObject {
@@ -47,13 +67,80 @@ function renderObject(resource: Resource, reference: Reference): JsonObject {
   return {
     ...rendered,
     properties: { ...properties, metadata: reference(objectMetaName, 'Standard object metadata.') },
-    'x-kubernetes-group-version-kind': [gvkOf(resource)],
+    'x-kubernetes-group-version-kind': [gvkOf(resource.ref)],
+  };
+}
+
+/** Body and answer of a subresource that is a kind of its own. */
+function renderSubresource(kind: Subresource['kind'], reference: Reference): JsonObject {
+  if (kind.kind === scaleResource.ref.kind && kind.group === scaleResource.ref.group) {
+    return renderObject(scaleResource, reference);
+  }
+  return {
+    type: 'object',
+    description: `${kind.kind} of ${kind.group}/${kind.version}.`,
+    properties: {
+      apiVersion: { type: 'string' },
+      kind: { type: 'string' },
+      metadata: reference(objectMetaName, 'Standard object metadata.'),
+      spec: { type: 'object', description: 'What is asked for.', [preserve]: true },
+      status: { type: 'object', description: 'The answer.', [preserve]: true },
+    },
+    'x-kubernetes-group-version-kind': [kind],
+  };
+}
+
+const preserve = 'x-kubernetes-preserve-unknown-fields';
+
+/** What is not a kind of its own, but sent and answered for all. */
+function metaSchemas(): JsonObject {
+  const text = { type: 'string' };
+  const gvk = (kind: string) => ({
+    'x-kubernetes-group-version-kind': [{ group: '', kind, version: 'v1' }],
+  });
+  return {
+    [statusName]: {
+      type: 'object',
+      description: 'How a request ended.',
+      properties: {
+        apiVersion: text,
+        kind: text,
+        status: { ...text, description: 'Success or Failure.' },
+        message: { ...text, description: 'What happened, for people.' },
+        reason: { ...text, description: 'What happened, for programs.' },
+        code: { type: 'integer', format: 'int32', description: 'HTTP status.' },
+        details: { type: 'object', description: 'What it is about.', [preserve]: true },
+      },
+      ...gvk('Status'),
+    },
+    [deleteOptionsName]: {
+      type: 'object',
+      description: 'How to delete.',
+      properties: {
+        apiVersion: text,
+        kind: text,
+        dryRun: { type: 'array', items: text, description: 'All: check and answer, delete nothing.' },
+        gracePeriodSeconds: { type: 'integer', format: 'int64', description: 'Taken, without effect.' },
+        orphanDependents: { type: 'boolean', description: 'The older way to say propagationPolicy.' },
+        propagationPolicy: {
+          ...text,
+          description: 'What happens to dependents: Background, Foreground or Orphan.',
+        },
+        preconditions: {
+          type: 'object',
+          description: 'Delete only this life, or this state, of the object.',
+          properties: { uid: text, resourceVersion: text },
+        },
+      },
+      ...gvk('DeleteOptions'),
+    },
+    [patchName]: { type: 'object', description: 'A patch, in the form that its media type says.' },
   };
 }
 
 function renderList(resource: Resource, reference: Reference): JsonObject {
   const { kind } = resource.ref;
-  const gvk = gvkOf(resource);
+  const gvk = gvkOf(resource.ref);
   return {
     type: 'object',
     description: `A list of ${kind} objects.`,
@@ -62,7 +149,7 @@ function renderList(resource: Resource, reference: Reference): JsonObject {
       apiVersion: { type: 'string' },
       kind: { type: 'string' },
       metadata: reference(listMetaName, 'Metadata of the list.'),
-      items: { type: 'array', items: reference(schemaNameOf(resource), `A ${kind}.`) },
+      items: { type: 'array', items: reference(schemaNameOf(resource.ref), `A ${kind}.`) },
     },
     'x-kubernetes-group-version-kind': [{ ...gvk, kind: `${kind}List` }],
   };
@@ -115,5 +202,7 @@ function renderExtensions(schema: StructuralSchema): JsonObject {
       : {}),
     ...(listType === 'set' ? { 'x-kubernetes-patch-strategy': 'merge' } : {}),
     ...(schema.atomicMap ? { 'x-kubernetes-map-type': 'atomic' } : {}),
+    ...(schema.validations ? { 'x-kubernetes-validations': schema.validations } : {}),
+    ...(schema.nullable ? { nullable: true } : {}),
   };
 }

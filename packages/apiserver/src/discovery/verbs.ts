@@ -1,3 +1,4 @@
+import { isNamespaceKind } from '../admission/namespace-object.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 
 const readVerbs = ['get', 'list', 'watch'];
@@ -7,7 +8,8 @@ const reviewVerbs = ['create'];
 
 export function verbsOf(resource: Resource): readonly string[] {
   if (resource.review) return reviewVerbs;
-  return resource.source ? readVerbs : allVerbs;
+  if (resource.source && !resource.storedAs) return readVerbs;
+  return isNamespaceKind(resource) ? allVerbs.filter((verb) => verb !== 'deletecollection') : allVerbs;
 }
 
 export interface Subresource {
@@ -16,13 +18,22 @@ export interface Subresource {
   readonly verbs: readonly string[];
 }
 
-export function subresourcesOf({ definition, ref, actions }: Resource): Subresource[] {
+export function subresourcesOf(resource: Resource): Subresource[] {
+  const { definition, ref, actions } = resource;
   const { group, version, kind } = ref;
-  const status = { name: 'status', kind: { group, version, kind }, verbs: ['get', 'patch', 'update'] };
+  const own = { group, version, kind };
+  const changing = ['get', 'patch', 'update'];
   const named = Object.entries(actions).map(([name, action]) => ({
     name,
     kind: action.kind,
     verbs: ['create'],
   }));
-  return [...(definition.statusSubresource ? [status] : []), ...named];
+  return [
+    ...(isNamespaceKind(resource) ? [{ name: 'finalize', kind: own, verbs: ['update'] }] : []),
+    ...(definition.statusSubresource ? [{ name: 'status', kind: own, verbs: changing }] : []),
+    ...(definition.scale ? [{ name: 'scale', kind: scaleKind, verbs: changing }] : []),
+    ...named,
+  ];
 }
+
+const scaleKind = { group: 'autoscaling', version: 'v1', kind: 'Scale' };

@@ -1,42 +1,87 @@
-import { badRequest } from '@selvedge/api';
-import { isObject } from '../schema/json-value.ts';
+import { badRequest, type FieldError, fieldInvalid, fieldNotSupported, invalid } from '@selvedge/api';
+import type { DeleteRequest } from '../registry/delete.ts';
+import { propagationPolicies, type PropagationPolicy } from '../registry/propagation.ts';
+import { isObject, type JsonObject } from '../schema/json-value.ts';
 import { decodeBody, mediaTypeOf } from './decode-body.ts';
-import { readBody } from './read-body.ts';
+import type { QueryParameters } from './query-parameters.ts';
 import type { Call } from './resource-call.ts';
 
-export interface DeleteOptions {
-  readonly preconditions: {
-    readonly uid?: string | undefined;
-    readonly resourceVersion?: string | undefined;
-  };
-  readonly dryRun: boolean;
-}
+export type DeleteOptions = Omit<DeleteRequest, 'target'>;
 
-const propagationPolicies = ['Background', 'Foreground', 'Orphan'];
+const kindOfOptions = { group: 'meta.k8s.io', kind: 'DeleteOptions' };
 
 /**
- * Options of a delete, from body and query. `propagationPolicy` is checked, and every policy acts as Orphan while there
- * is no garbage collection of dependents. `gracePeriodSeconds` has no meaning for kinds without processes.
+ * Options of a delete: from the body, and what it does not say from the query. Throws `BadRequest` and `Invalid`.
+ * `gracePeriodSeconds` is taken and has no effect: the kinds served here have no processes that could end gracefully.
  */
-export async function readDeleteOptions({ req, registry, query }: Call): Promise<DeleteOptions> {
-  const bytes = await readBody(req, registry.clock);
+export async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
+  const { req, query } = call;
+  const bytes = await call.readBody();
   const body: unknown =
     bytes.length === 0 ? {} : decodeBody(bytes, mediaTypeOf(req.headers['content-type'])).value;
   if (!isObject(body)) throw badRequest('the body of a delete must be DeleteOptions');
-  const policy = body['propagationPolicy'] ?? query.text('propagationPolicy') ?? 'Background';
-  if (typeof policy !== 'string' || !propagationPolicies.includes(policy)) {
-    throw badRequest(`invalid propagationPolicy: must be one of ${propagationPolicies.join(', ')}`);
+  const { kind } = body;
+  if (kind !== undefined && kind !== '' && kind !== 'DeleteOptions') {
+    throw badRequest(`the body of a delete must be DeleteOptions, not ${JSON.stringify(kind).slice(0, 80)}`);
   }
+  checkTypes(body);
   const preconditions = isObject(body['preconditions']) ? body['preconditions'] : {};
-  const dryRun = Array.isArray(body['dryRun']) ? body['dryRun'] : [];
-  if (dryRun.some((value) => value !== 'All')) throw badRequest('invalid dryRun: must be All');
+  const dryRun = listOf(body['dryRun']);
+  const policy = textOf(body['propagationPolicy']) ?? query.text('propagationPolicy');
+  const orphan = body['orphanDependents'] ?? findFlag(query, 'orphanDependents');
+  const faults = [...faultsOfPolicy(policy, orphan), ...faultsOfDryRun(dryRun)];
+  if (faults.length > 0) throw invalid(kindOfOptions, '', faults);
   return {
     preconditions: {
       uid: textOf(preconditions['uid']),
       resourceVersion: textOf(preconditions['resourceVersion']),
     },
+    propagationPolicy: orphan === undefined ? (policy as PropagationPolicy | undefined) : policyOf(orphan),
     dryRun: query.dryRun || dryRun.length > 0,
   };
 }
 
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+/** The older way of saying it. */
+const policyOf = (orphanDependents: unknown): PropagationPolicy =>
+  orphanDependents === true ? 'Orphan' : 'Background';
+
+function checkTypes(body: JsonObject): void {
+  const must = (field: string, what: string, holds: (value: unknown) => boolean) => {
+    const value = body[field];
+    if (value !== undefined && value !== null && !holds(value)) throw badRequest(`${field} must be ${what}`);
+  };
+  must('gracePeriodSeconds', 'a whole number', Number.isSafeInteger);
+  must('propagationPolicy', 'a string', (v) => typeof v === 'string');
+  must('orphanDependents', 'true or false', (v) => typeof v === 'boolean');
+  must('dryRun', 'a list', Array.isArray);
+  must('preconditions', 'an object with uid and resourceVersion', isPreconditions);
+}
+
+const isPreconditions = (value: unknown): boolean =>
+  isObject(value) &&
+  [value['uid'], value['resourceVersion']].every(
+    (v) => v === undefined || v === null || typeof v === 'string',
+  );
+
+function faultsOfPolicy(policy: string | undefined, orphan: unknown): FieldError[] {
+  const isKnown = policy === undefined || propagationPolicies.some((known) => known === policy);
+  const both = 'orphanDependents and deletionPropagation cannot be both set';
+  return [
+    ...(policy !== undefined && orphan !== undefined
+      ? [fieldInvalid('propagationPolicy', policy, both)]
+      : []),
+    ...(isKnown ? [] : [fieldNotSupported('propagationPolicy', policy, [...propagationPolicies, 'nil'])]),
+  ];
+}
+
+function faultsOfDryRun(values: readonly unknown[]): FieldError[] {
+  return values.some((v) => v !== 'All') ? [fieldNotSupported('dryRun', values, ['All'])] : [];
+}
+
+const findFlag = (query: QueryParameters, name: string): boolean | undefined =>
+  query.text(name) === undefined ? undefined : query.flag(name);
+
+/** Absent, `null` and empty mean the same. */
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);

@@ -126,7 +126,7 @@ describe('the HTTP API', () => {
     const ignored = await post(body, '?fieldValidation=Ignore');
     assert.deepEqual([ignored.status, ignored.headers.get('warning')], [201, null]);
     assert.deepEqual(ignored.body['spec'], { size: 1, color: 'red' });
-    assert.equal((await post(body, '?fieldValidation=Maybe')).status, 400);
+    assert.equal((await post(body, '?fieldValidation=Maybe')).status, 422);
   });
 
   test('a dry run checks everything and stores nothing', async () => {
@@ -135,7 +135,7 @@ describe('the HTTP API', () => {
     assert.equal((await post(gadget('dry', { size: 0 }), '?dryRun=All')).status, 422);
     assert.equal((await server.request('GET', `${base}/dry`)).status, 404);
     assert.equal(await server.store.objects.currentRevision(), revision);
-    assert.equal((await post(gadget('dry'), '?dryRun=Some')).status, 400);
+    assert.equal((await post(gadget('dry'), '?dryRun=Some')).status, 422);
   });
 
   test('every kind of patch', async () => {
@@ -155,7 +155,7 @@ describe('the HTTP API', () => {
     assert.equal((await patch(mine, 'apply-patch+yaml', yaml)).status, 200);
     assert.equal(
       (await patch('patched', 'apply-patch+yaml', gadget('patched'))).status,
-      400,
+      422,
       'fieldManager is required',
     );
     assert.equal((await patch('patched', 'merge-patch+json', { metadata: { name: 'other' } })).status, 400);
@@ -279,7 +279,7 @@ describe('the HTTP API', () => {
     assert.deepEqual(bookmark?.['annotations'], { 'k8s.io/initial-events-end': 'true' });
     assert.ok(events.some((e) => e.type === 'ADDED'));
     const wrong = await server.request('GET', `${base}?watch=true&sendInitialEvents=true`);
-    assert.equal(wrong.status, 400);
+    assert.equal(wrong.status, 422);
   });
 
   test('a watch ends after its time, and when the server closes', async () => {

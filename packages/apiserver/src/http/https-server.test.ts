@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { connect, constants } from 'node:http2';
@@ -9,7 +10,7 @@ import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { after, before, describe, test } from 'node:test';
-import { createLogger } from '@selvedge/api/node';
+import { createLogger, systemClock } from '@selvedge/api/node';
 import { requireTool } from '@selvedge/testkit';
 import { type HttpsServer, startHttpsServer } from './https-server.ts';
 
@@ -27,6 +28,7 @@ describe('the HTTPS server', requireTool('openssl'), () => {
       host: '127.0.0.1',
       port: 0,
       tls: { key: file('server.key'), cert: file('server.crt'), clientCa: file('ca.crt') },
+      clock: systemClock,
       logger,
       idleMilliseconds: 300,
       handle: (req, res, peer) => {
@@ -102,7 +104,14 @@ describe('the HTTPS server', requireTool('openssl'), () => {
   }
 
   test('speaks HTTP/1.1 and HTTP/2 on one port, and knows the user by the certificate', async () => {
-    const user = { name: 'admin', groups: ['system:masters', 'people'] };
+    const fingerprint = new X509Certificate(file('admin.crt')).fingerprint256
+      .replaceAll(':', '')
+      .toLowerCase();
+    const user = {
+      name: 'admin',
+      groups: ['system:masters', 'people'],
+      extra: { 'authentication.kubernetes.io/credential-id': [`X509SHA256=${fingerprint}`] },
+    };
     assert.deepEqual(await overHttp1('admin'), { version: '1.1', user });
     assert.deepEqual(await overHttp2('admin'), { version: '2.0', user });
   });
@@ -118,7 +127,7 @@ describe('the HTTPS server', requireTool('openssl'), () => {
   });
 
   test('takes a renewed certificate without a restart', async () => {
-    server.setTls({ key: file('server2.key'), cert: file('server2.crt') });
+    server.setTls({ key: file('server2.key'), cert: file('server2.crt'), clientCa: file('ca.crt') });
     const serial = await new Promise<string>((resolve, reject) => {
       const session = connect(`https://127.0.0.1:${server.port}`, {
         ca: file('ca.crt'),
@@ -139,6 +148,7 @@ describe('the HTTPS server', requireTool('openssl'), () => {
       host: '127.0.0.1',
       port: server.port,
       tls: { key: file('server.key'), cert: file('server.crt'), clientCa: file('ca.crt') },
+      clock: systemClock,
       logger,
       handle: () => {},
     });

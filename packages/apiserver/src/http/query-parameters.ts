@@ -13,11 +13,18 @@ export class QueryParameters {
     return this.#query.get(name) || undefined;
   }
 
+  has(name: string): boolean {
+    return this.#query.has(name);
+  }
+
+  all(name: string): string[] {
+    return this.#query.getAll(name);
+  }
+
+  /** As Kubernetes reads it: whatever is not plainly no is yes, `?watch` too. */
   flag(name: string): boolean {
     const value = this.#query.get(name);
-    if (value === null || value === '' || value === 'false' || value === '0') return false;
-    if (value === 'true' || value === '1') return true;
-    throw badRequest(`invalid value for ${name}: "${value}" must be true or false`);
+    return value !== null && value !== '0' && value.toLowerCase() !== 'false';
   }
 
   count(name: string): number | undefined {
@@ -33,6 +40,11 @@ export class QueryParameters {
     if (values.some((v) => v !== 'All'))
       throw badRequest(`invalid value for dryRun: "${values.join(',')}" must be All`);
     return values.length > 0;
+  }
+
+  /** As far as it can be told: never throws. */
+  get isDryRun(): boolean {
+    return this.#query.get('dryRun') === 'All';
   }
 
   get fieldValidation(): FieldValidation {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { type Clock, StatusError } from '@selvedge/api';
 import { maxObjectBytes, tooLarge } from '../admission/limits.ts';
 import type { ApiRequest } from './exchange.ts';
@@ -7,14 +8,24 @@ const bodyTimeoutMs = 60_000;
 /** So much of a refused body is still read, for the client to come to read the answer. */
 const maxDiscardedBytes = 16 * 1024 * 1024;
 
-/** Reads the whole body, whatever its length claims to be. Throws `RequestEntityTooLarge`, `Timeout`, `BadRequest`. */
-export async function readBody(req: ApiRequest, clock: Clock): Promise<Buffer> {
+/**
+ * Reads the whole body, whatever its length claims to be. Throws `RequestEntityTooLarge`, `Timeout`, `BadRequest`, and
+ * what `onBytes` throws, which is told of each piece.
+ */
+export async function readBody(
+  req: ApiRequest,
+  clock: Clock,
+  onBytes: (bytes: number) => void = () => {},
+): Promise<Buffer> {
   const claimed = Number(req.headers['content-length'] ?? 0);
   if (claimed > maxObjectBytes) {
     discardRest(req, 0);
     throw tooLarge('the request body');
   }
-  const body = collect(req);
+  const body = collect(req, onBytes);
+  // Nearly every body is there, or about to be, with its head: it is not worth a timer.
+  const soon = await Promise.race([body.bytes, setImmediate()]);
+  if (soon) return soon;
   const waiting = new AbortController();
   const isLate = clock.sleep(bodyTimeoutMs, waiting.signal).then(() => {
     const message = `the request body did not arrive within ${bodyTimeoutMs / 1000} s`;
@@ -23,25 +34,36 @@ export async function readBody(req: ApiRequest, clock: Clock): Promise<Buffer> {
   try {
     return await body.bytes;
   } finally {
-    waiting.abort();
+    waiting.abort('read');
     await isLate;
   }
 }
 
 /** `refuse`: gives up the body, so that `bytes` rejects; the request stays open for its answer. */
-function collect(req: ApiRequest): { bytes: Promise<Buffer>; refuse: (why: StatusError) => void } {
+function collect(
+  req: ApiRequest,
+  onBytes: (bytes: number) => void,
+): { bytes: Promise<Buffer>; refuse: (why: unknown) => void } {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let size = 0;
-  const refuse = (why: StatusError) => {
+  const refuse = (why: unknown) => {
     req.off('data', onData);
     discardRest(req, size);
     reject(why);
   };
   const onData = (chunk: Buffer) => {
     size += chunk.length;
-    if (size <= maxObjectBytes) chunks.push(chunk);
-    else refuse(tooLarge('the request body'));
+    if (size > maxObjectBytes) {
+      refuse(tooLarge('the request body'));
+      return;
+    }
+    try {
+      onBytes(chunk.length);
+      chunks.push(chunk);
+    } catch (error) {
+      refuse(error);
+    }
   };
   const onBroken = (cause?: unknown) => {
     // Every request closes, most of them after their end.

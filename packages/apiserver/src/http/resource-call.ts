@@ -1,21 +1,18 @@
-import { type KubeObject, type ObjectName, StatusError } from '@selvedge/api';
-import type { UserInfo } from '../authentication/user-info.ts';
+import { type KubeObject, type ObjectName } from '@selvedge/api';
 import { withIdentity } from '../admission/identity.ts';
 import { refuseStrictly } from '../admission/strict-fields.ts';
+import { storedForm } from '../registry/alias.ts';
 import type { ListQuery } from '../registry/list.ts';
 import type { Registry, WriteOptions } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 import { decodeBody, mediaTypeOf } from './decode-body.ts';
-import type { ApiRequest, ApiResponse } from './exchange.ts';
+import { checkWriteOptions, fieldManagerOf } from './field-manager.ts';
 import type { AnswerForm } from './negotiate.ts';
 import type { QueryParameters } from './query-parameters.ts';
-import { readBody } from './read-body.ts';
+import type { RequestContext } from './request-context.ts';
 import type { ResourcePath } from './request-path.ts';
 
-export interface ResourceRequest {
-  readonly req: ApiRequest;
-  readonly res: ApiResponse;
-  readonly user: UserInfo;
+export interface ResourceRequest extends RequestContext {
   readonly path: ResourcePath;
   readonly query: QueryParameters;
 }
@@ -23,7 +20,10 @@ export interface ResourceRequest {
 /** A request whose resource is known and whose user may do what it asks. */
 export interface Call extends ResourceRequest {
   readonly registry: Registry;
+  /** The kind that the registry works on. */
   readonly resource: Resource;
+  /** The kind as the client named it: another one when it is written under an alias. */
+  readonly served: Resource;
   readonly part: 'main' | 'status';
   /** How the client wants the answer. */
   readonly form: AnswerForm;
@@ -44,30 +44,29 @@ export function listQueryOf({ path, query }: Pick<Call, 'path' | 'query'>): List
     continue: query.text('continue'),
     resourceVersion: query.text('resourceVersion'),
     resourceVersionMatch: query.text('resourceVersionMatch'),
+    sendInitialEvents: query.has('sendInitialEvents') ? query.flag('sendInitialEvents') : undefined,
   };
 }
 
-export function writeOptionsOf({ query, req, user, warnings }: Call): WriteOptions {
-  const program = (req.headers['user-agent'] ?? '').split('/')[0];
-  const fieldManager = query.text('fieldManager') ?? (program || user.name || 'unknown');
-  if (fieldManager.length > 128 || /[^\x20-\x7e]/.test(fieldManager)) {
-    throw new StatusError('BadRequest', 'fieldManager must have at most 128 printable characters');
-  }
+export function writeOptionsOf(call: Call): WriteOptions {
+  const { query, user, warnings } = call;
+  checkWriteOptions(call);
   return {
     user,
     dryRun: query.dryRun,
-    fieldManager,
+    fieldManager: fieldManagerOf(call),
     fieldValidation: query.fieldValidation,
     warn: (message) => warnings.add(message),
   };
 }
 
 export async function readObjectBody(call: Call): Promise<KubeObject> {
-  const { req, resource, registry, path } = call;
-  const bytes = await readBody(req, registry.clock);
+  const { req, served, resource, path } = call;
+  const bytes = await call.readBody();
   const { value, duplicateFields } = decodeBody(bytes, mediaTypeOf(req.headers['content-type']));
   reportDuplicates(call, duplicateFields);
-  return withIdentity(resource, value, { name: path.name, namespace: path.namespace });
+  const target = { name: path.name, namespace: path.namespace };
+  return withIdentity(resource, storedForm(served, resource, value), target);
 }
 
 export function reportDuplicates({ query, resource, warnings }: Call, fields: readonly string[]): void {

@@ -1,44 +1,37 @@
-import { type KubeObject, StatusError } from '@selvedge/api';
-import { authorize } from '../authorization/authorize.ts';
+import { isNamespaceKind } from '../admission/namespace-object.ts';
+import { servedForm } from '../registry/alias.ts';
 import { applyObject } from '../registry/apply.ts';
 import { answerReview } from '../registry/review.ts';
 import { createObject } from '../registry/create.ts';
 import { deleteObject } from '../registry/delete.ts';
 import { deleteCollection } from '../registry/delete-collection.ts';
 import { getObject } from '../registry/get.ts';
-import { listObjects } from '../registry/list.ts';
-import { patchObject, type PatchType } from '../registry/patch.ts';
+import { listPage } from '../registry/list.ts';
+import { refuseForce } from './field-manager.ts';
+import { patchObject } from '../registry/patch.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 import { requireStatusSubresource, updateObject } from '../registry/update.ts';
-import { decodeBody, mediaTypeOf } from './decode-body.ts';
 import { readDeleteOptions } from './delete-options.ts';
-import type { ApiRequest } from './exchange.ts';
 import { negotiateForm } from './negotiate.ts';
-import { presenterFor } from './presenter.ts';
-import { readBody } from './read-body.ts';
+import { readPatchBody } from './patch-body.ts';
 import {
   type Call,
   listQueryOf,
   readObjectBody,
-  reportDuplicates,
   type ResourceRequest,
   targetOf,
   writeOptionsOf,
 } from './resource-call.ts';
 import { sendJson } from './respond.ts';
+import { methodNotAllowed, sendObject, unknownResource } from './send-object.ts';
+import { sendList } from './send-list.ts';
 import { serveWatch } from './serve-watch.ts';
+import { answerSubresource } from './subresource-endpoints.ts';
 
 type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection';
 
-const patchTypeOf: Readonly<Record<string, PatchType | 'apply'>> = {
-  'application/json-patch+json': 'json',
-  'application/merge-patch+json': 'merge',
-  'application/strategic-merge-patch+json': 'strategic',
-  'application/apply-patch+yaml': 'apply',
-};
-
-/** Requests for resources: from verb and place to the registry, and back to the form that the client asked for. */
+/** Requests for resources, already authorised: from verb and place to the registry, and back to the form that the client asked for. */
 export class ResourceEndpoints {
   readonly #registry: Registry;
 
@@ -47,30 +40,24 @@ export class ResourceEndpoints {
   }
 
   async answer(request: ResourceRequest): Promise<void> {
-    const { path, user, req } = request;
+    const { path, req } = request;
     const verb = verbOf(request);
-    const { group, plural, name, namespace, subresource } = path;
-    authorize(this.#registry.authorizer, user, {
-      verb,
-      group,
-      resource: plural,
-      subresource,
-      name,
-      namespace,
-    });
-    const resource = this.#registry.catalog.find(path);
-    if (!resource || (namespace !== undefined && !resource.ref.namespaced)) throw unknownResource();
+    const { name, namespace, subresource } = path;
+    const served = this.#registry.catalog.find(path);
+    if (!served || (namespace !== undefined && !served.ref.namespaced)) throw unknownResource();
+    const resource = reads.has(verb) ? served : this.#writtenAs(served);
     const call: Call = {
       ...request,
       registry: this.#registry,
       resource,
+      served,
       part: subresource === 'status' ? 'status' : 'main',
       // Before anything is done: a write that could not be answered must not happen.
       form: negotiateForm(req.headers.accept),
       warnings: new Set(),
     };
     if (subresource !== undefined && subresource !== 'status') {
-      await answerAction(call, subresource);
+      await answerSubresource(call, subresource);
       return;
     }
     if (resource.review) {
@@ -80,14 +67,21 @@ export class ResourceEndpoints {
       sendObject(call, answer, 201);
       return;
     }
-    if (call.part === 'status') requireStatusSubresource(resource);
+    if (call.part === 'status') requireStatusSubresource(resource, name);
     if (resource.ref.namespaced && namespace === undefined && !['list', 'watch'].includes(verb)) {
       throw unknownResource();
     }
     if (req.method === 'POST' && name !== undefined) throw methodNotAllowed(req, resource);
     await verbs[verb](call);
   }
+
+  #writtenAs(served: Resource): Resource {
+    const stored = served.storedAs && this.#registry.catalog.find(served.storedAs.ref);
+    return stored ?? served;
+  }
 }
+
+const reads: ReadonlySet<Verb> = new Set(['get', 'list', 'watch']);
 
 function verbOf({ req, path, query }: ResourceRequest): Verb {
   const isOne = path.name !== undefined;
@@ -113,43 +107,34 @@ function verbOf({ req, path, query }: ResourceRequest): Verb {
 
 const verbs: Readonly<Record<Verb, (call: Call) => Promise<void>>> = {
   async get(call) {
-    sendObject(call, await getObject(call.registry, call.resource, targetOf(call)), 200);
+    const target = { ...targetOf(call), resourceVersion: call.query.text('resourceVersion') };
+    sendObject(call, await getObject(call.registry, call.resource, target), 200);
   },
 
   async list(call) {
-    const list = await listObjects(call.registry, call.resource, listQueryOf(call));
-    sendJson(call.res, presenterFor(call).list(list));
+    await sendList(call, await listPage(call.registry, call.resource, listQueryOf(call)));
   },
 
   watch: serveWatch,
 
   async create(call) {
+    const options = writeOptionsOf(call);
     const body = await readObjectBody(call);
     const { namespace } = call.path;
-    const options = writeOptionsOf(call);
     sendObject(call, await createObject(call.registry, call.resource, { namespace, body, options }), 201);
   },
 
   async update(call) {
+    const options = writeOptionsOf(call);
     const body = await readObjectBody(call);
     const { part } = call;
-    const request = { target: targetOf(call), body, part, options: writeOptionsOf(call) };
+    const request = { target: targetOf(call), body, part, options };
     sendObject(call, await updateObject(call.registry, call.resource, request), 200);
   },
 
   async patch(call) {
-    const mediaType = mediaTypeOf(call.req.headers['content-type']);
-    const type = patchTypeOf[mediaType.type];
-    if (!type) {
-      const known = Object.keys(patchTypeOf).join(', ');
-      throw new StatusError(
-        'UnsupportedMediaType',
-        `${mediaType.type} is not a patch; supported are ${known}`,
-      );
-    }
-    const { value, duplicateFields } = decodeBody(await readBody(call.req, call.registry.clock), mediaType);
-    reportDuplicates(call, duplicateFields);
     const shared = { target: targetOf(call), part: call.part, options: writeOptionsOf(call) };
+    const { type, value } = await readPatchBody(call);
     const { registry, resource } = call;
     if (type === 'apply') {
       const fieldManager = call.query.text('fieldManager') ?? '';
@@ -159,24 +144,21 @@ const verbs: Readonly<Record<Verb, (call: Call) => Promise<void>>> = {
       const { object, isNew } = await applyObject(registry, resource, request);
       sendObject(call, object, isNew ? 201 : 200);
     } else {
+      refuseForce(call);
       sendObject(call, await patchObject(registry, resource, { ...shared, type, patch: value }), 200);
     }
   },
 
   async delete(call) {
     if (call.part === 'status') throw methodNotAllowed(call.req, call.resource);
-    const { preconditions, dryRun } = await readDeleteOptions(call);
+    const options = await readDeleteOptions(call);
     const target = targetOf(call);
-    const { object, isGone } = await deleteObject(call.registry, call.resource, {
-      target,
-      preconditions,
-      dryRun,
-    });
+    const { object, isGone } = await deleteObject(call.registry, call.resource, { ...options, target });
     if (!isGone) {
       sendObject(call, object, 200);
       return;
     }
-    const { group, plural } = call.resource.ref;
+    const { group, plural } = call.served.ref;
     const details = {
       name: target.name,
       ...(group ? { group } : {}),
@@ -187,40 +169,11 @@ const verbs: Readonly<Record<Verb, (call: Call) => Promise<void>>> = {
   },
 
   async deletecollection(call) {
-    const { dryRun } = await readDeleteOptions(call);
-    const list = await deleteCollection(call.registry, call.resource, { query: listQueryOf(call), dryRun });
-    sendJson(call.res, presenterFor(call).list(list));
+    if (isNamespaceKind(call.resource)) throw methodNotAllowed(call.req, call.resource);
+    const options = await readDeleteOptions(call);
+    const request = { ...options, query: listQueryOf(call) };
+    const { items, metadata } = await deleteCollection(call.registry, call.resource, request);
+    const objects = items.map((object) => servedForm(call.served, object));
+    await sendList({ ...call, resource: call.served }, { objects, metadata });
   },
 };
-
-async function answerAction(call: Call, subresource: string): Promise<void> {
-  const { resource, registry, req } = call;
-  const action = Object.hasOwn(resource.actions, subresource) ? resource.actions[subresource] : undefined;
-  if (!action) throw unknownResource();
-  if (req.method !== 'POST') throw methodNotAllowed(req, resource);
-  const object = await getObject(registry, resource, targetOf(call));
-  const bytes = await readBody(req, registry.clock);
-  const body: unknown =
-    bytes.length === 0 ? {} : decodeBody(bytes, mediaTypeOf(req.headers['content-type'])).value;
-  const context = { user: call.user, authorizer: registry.authorizer, dryRun: call.query.dryRun };
-  sendJson(call.res, await action.invoke(object, body, context), { status: 201 });
-}
-
-function sendObject(call: Call, object: KubeObject, status: number): void {
-  const warnings = [...call.warnings].slice(0, 20).map(warningHeader);
-  const headers = warnings.length > 0 ? { headers: { Warning: warnings } } : {};
-  sendJson(call.res, presenterFor(call).object(object), { status, ...headers });
-}
-
-const unknownResource = () => new StatusError('NotFound', 'the server could not find the requested resource');
-
-/** RFC 7234 §5.5, in what a header may hold whatever a field is called. */
-function warningHeader(text: string): string {
-  const printable = text.slice(0, 500).replace(/[^\x20-\x7e]/g, '?');
-  return `299 - ${JSON.stringify(printable)}`;
-}
-
-function methodNotAllowed(req: ApiRequest, resource?: Resource): StatusError {
-  const on = resource ? ` on ${resource.name}` : '';
-  return new StatusError('MethodNotAllowed', `${req.method} is not supported${on} at this path`);
-}

@@ -1,15 +1,9 @@
-import type { KubeObject, ObjectList } from '@selvedge/api';
+import type { KubeObject } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
 import type { PrinterColumn } from '../resource-definition.ts';
 import { ageText } from './age-text.ts';
 
-export interface TableOptions {
-  readonly resource: Resource;
-  readonly now: Date;
-  readonly includeObject: 'None' | 'Metadata' | 'Object';
-  /** Watches name the columns in their first event only. */
-  readonly withoutColumns?: boolean;
-}
+export type IncludeObject = 'None' | 'Metadata' | 'Object';
 
 interface Column extends Omit<PrinterColumn, 'description'> {
   readonly description: string;
@@ -29,30 +23,30 @@ const ageColumn: Column = {
   description: 'Time since the object was created.',
   value: (object) => object.metadata.creationTimestamp,
 };
+/** A kind that shows when its objects were made in a way of its own gets no age. */
+const agesOfKinds = new Set(['Age', 'Created At']);
 
-function columnsOf({ definition }: Resource): Column[] {
-  const hasAge = definition.columns.some((c) => c.name === 'Age');
-  return [nameColumn, ...definition.columns, ...(hasAge ? [] : [ageColumn])];
-}
+/** `meta.k8s.io/v1 Table`, what `kubectl get` prints, of one kind: its columns, and objects as rows. */
+export class TableForm {
+  readonly #columns: readonly Column[];
+  readonly #includeObject: IncludeObject;
 
-/** `meta.k8s.io/v1 Table`: what `kubectl get` prints. */
-export function tableOf(
-  objects: readonly KubeObject[],
-  metadata: ObjectList['metadata'],
-  options: TableOptions,
-): object {
-  const { resource, now, includeObject, withoutColumns } = options;
-  const columns = columnsOf(resource);
-  return {
-    kind: 'Table',
-    apiVersion: 'meta.k8s.io/v1',
-    metadata,
-    columnDefinitions: withoutColumns ? null : columns.map(describeColumn),
-    rows: objects.map((object) => ({
-      cells: columns.map((column) => cellOf(column, object, now)),
-      object: rowObject(object, includeObject),
-    })),
-  };
+  constructor({ definition }: Resource, includeObject: IncludeObject) {
+    const hasAge = definition.columns.some(({ name }) => agesOfKinds.has(name));
+    this.#columns = [nameColumn, ...definition.columns, ...(hasAge ? [] : [ageColumn])];
+    this.#includeObject = includeObject;
+  }
+
+  get columnDefinitions(): object[] {
+    return this.#columns.map(describeColumn);
+  }
+
+  row(object: KubeObject, now: Date): object {
+    return {
+      cells: this.#columns.map((column) => cellOf(column, object, now)),
+      object: rowObject(object, this.#includeObject),
+    };
+  }
 }
 
 /** Dates are sent as ages, so their type is that of the text. */
@@ -72,7 +66,7 @@ function cellOf({ type, value }: Column, object: KubeObject, now: Date): string 
   return type === 'date' ? ageText(String(cell), now) : cell;
 }
 
-function rowObject(object: KubeObject, include: TableOptions['includeObject']): object | undefined {
+function rowObject(object: KubeObject, include: IncludeObject): object | undefined {
   if (include === 'None') return undefined;
   return include === 'Object' ? object : partialMetadata(object);
 }

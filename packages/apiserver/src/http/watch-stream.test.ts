@@ -15,6 +15,7 @@ class Receiver extends Writable {
   statusCode = 0;
   headersSent = false;
   setHeader = () => {};
+  getHeader = () => undefined;
   writeHead = (status: number) => {
     this.statusCode = status;
   };
@@ -38,10 +39,10 @@ class Receiver extends Writable {
 const logger = createLogger({ level: 'silent' });
 const added: ResourceEvent = {
   type: 'ADDED',
-  object: { apiVersion: 'v1', kind: 'X', metadata: { name: 'x'.repeat(60) } },
+  object: { apiVersion: 'v1', kind: 'X', metadata: { name: 'x'.repeat(70_000) } },
 };
 
-function stream(receiver: Receiver, events: AsyncIterable<ResourceEvent>, clock: FakeClock) {
+function stream(receiver: Receiver, events: AsyncIterable<readonly ResourceEvent[]>, clock: FakeClock) {
   const stop = new AbortController();
   const res: ApiResponse = receiver;
   const done = streamEvents({
@@ -51,16 +52,27 @@ function stream(receiver: Receiver, events: AsyncIterable<ResourceEvent>, clock:
     bookmarks: true,
     clock,
     logger,
-    present: (object) => object,
-    bookmark: (revision) => ({ revision }),
+    resource: { decorate: async (objects) => objects, isDecorated: false },
+    presenter: {
+      key: 'object',
+      isPlain: true,
+      object: JSON.stringify,
+      listHead: () => '',
+      listItem: JSON.stringify,
+      listTail: '',
+      event: (object) => JSON.stringify(object),
+      bookmark: (revision) => JSON.stringify({ revision }),
+    },
+    onSent: () => {},
+    onInitialSent: () => {},
   });
   return { stop, done };
 }
 
 describe('streamEvents', () => {
   test('drops a watcher that reads nothing, not one that is slow', async () => {
-    async function* many(): AsyncGenerator<ResourceEvent> {
-      for (let i = 0; i < 5; i++) yield added;
+    async function* many(): AsyncGenerator<ResourceEvent[]> {
+      for (let i = 0; i < 5; i++) yield [added];
     }
     const clock = new FakeClock();
     const receiver = new Receiver(false);
@@ -81,11 +93,11 @@ describe('streamEvents', () => {
 
   test('passes a bookmark about once in a minute, and the one that ends a list at once', async () => {
     const clock = new FakeClock();
-    async function* progress(): AsyncGenerator<ResourceEvent> {
-      yield { type: 'BOOKMARK', revision: 0, endsInitialEvents: true };
+    async function* progress(): AsyncGenerator<ResourceEvent[]> {
+      yield [{ type: 'BOOKMARK', revision: 0, endsInitialEvents: true }];
       for (let revision = 1; revision <= 600; revision++) {
         await clock.sleep(1_000);
-        yield { type: 'BOOKMARK', revision };
+        yield [{ type: 'BOOKMARK', revision }];
       }
     }
     const receiver = new Receiver(true);
@@ -98,8 +110,8 @@ describe('streamEvents', () => {
   });
 
   test('a failure in the middle is the last event', async () => {
-    async function* failing(): AsyncGenerator<ResourceEvent> {
-      yield added;
+    async function* failing(): AsyncGenerator<ResourceEvent[]> {
+      yield [added];
       throw new Error('a fault with a secret');
     }
     const receiver = new Receiver(true);
@@ -111,9 +123,9 @@ describe('streamEvents', () => {
   test('ends when the client goes away', async () => {
     const receiver = new Receiver(true);
     const clock = new FakeClock();
-    async function* endless(): AsyncGenerator<ResourceEvent> {
+    async function* endless(): AsyncGenerator<ResourceEvent[]> {
       for (;;) {
-        yield added;
+        yield [added];
         if (stop.signal.aborted) return;
         await clock.sleep(1_000);
       }

@@ -1,153 +1,178 @@
-import { isObject, type JsonObject } from '../schema/json-value.ts';
+import { isObject } from '../schema/json-value.ts';
+import { canonicalElement, type PathElement } from './path-element.ts';
 
 /**
- * A set of field paths, as a tree. Keys of `children` are path elements as FieldsV1 writes them: `f:name` a field,
- * `k:{"key":"value"}` an item of a keyed list, `v:"value"` an item of a set.
+ * A set of field paths in the very form of FieldsV1: an object whose keys are path elements. A node without keys is a
+ * member; one that has both members below and is a member itself holds `.` too. The root is no path: `{}` is the empty
+ * set. Sets are never changed; results share parts with the arguments.
  */
 export interface FieldSet {
-  /** The path that leads here is in the set. */
-  member: boolean;
-  readonly children: Map<string, FieldSet>;
+  readonly [element: PathElement]: FieldSet;
 }
 
-export const emptySet = (): FieldSet => ({ member: false, children: new Map() });
-export const leaf = (): FieldSet => ({ member: true, children: new Map() });
-
-export const isEmpty = (set: FieldSet): boolean => !set.member && set.children.size === 0;
-
-export function union(a: FieldSet, b: FieldSet): FieldSet {
-  const children = new Map(a.children);
-  for (const [element, child] of b.children) {
-    const other = children.get(element);
-    children.set(element, other ? union(other, child) : child);
-  }
-  return { member: a.member || b.member, children };
+/** A node under construction. */
+export interface NewFieldSet {
+  [element: PathElement]: FieldSet;
 }
 
-/** Members of `a` that are not in `b`. */
-export function difference(a: FieldSet, b: FieldSet): FieldSet {
-  return combine(a, a.member && !b.member, (element, child) => {
-    const other = b.children.get(element);
-    return other ? difference(child, other) : child;
-  });
-}
+export const emptySet: FieldSet = Object.freeze({});
+/** A member with nothing below. */
+export const leaf: FieldSet = Object.freeze({});
+export const self = '.';
 
-/** Members of both. */
-export function intersection(a: FieldSet, b: FieldSet): FieldSet {
-  return combine(a, a.member && b.member, (element, child) => {
-    const other = b.children.get(element);
-    return other ? intersection(child, other) : emptySet();
-  });
-}
-
-/** Members of `a` that are neither in `b` nor below a member of `b`. */
-export function differenceBelow(a: FieldSet, b: FieldSet): FieldSet {
-  if (b.member) return emptySet();
-  return combine(a, a.member, (element, child) => {
-    const other = b.children.get(element);
-    return other ? differenceBelow(child, other) : child;
-  });
-}
-
-/** A set with the children of `a`, each as `combineChild` makes it; empty ones are left out. */
-function combine(
-  a: FieldSet,
-  member: boolean,
-  combineChild: (element: string, child: FieldSet) => FieldSet,
-): FieldSet {
-  const children = new Map<string, FieldSet>();
-  for (const [element, child] of a.children) {
-    const combined = combineChild(element, child);
-    if (!isEmpty(combined)) children.set(element, combined);
-  }
-  return { member, children };
-}
-
-export function isEqual(a: FieldSet, b: FieldSet): boolean {
-  if (a.member !== b.member || a.children.size !== b.children.size) return false;
-  for (const [element, child] of a.children) {
-    const other = b.children.get(element);
-    if (!other || !isEqual(child, other)) return false;
-  }
+function isLeaf(node: FieldSet): boolean {
+  if (node === leaf) return true;
+  for (const _ in node) return false;
   return true;
 }
 
-/** The sub-tree at a path; a new empty set when there is none. */
-export function at(set: FieldSet, path: readonly string[]): FieldSet {
-  let node: FieldSet | undefined = set;
-  for (const element of path) node = node?.children.get(element);
-  return node ?? emptySet();
+export const isEmpty = (set: FieldSet): boolean => isLeaf(set);
+export const isMember = (node: FieldSet): boolean => node[self] !== undefined || isLeaf(node);
+
+/** The node with itself as a member. */
+export function asMember(node: FieldSet | undefined): FieldSet {
+  if (node === undefined || isLeaf(node)) return leaf;
+  return node[self] === undefined ? { [self]: leaf, ...node } : node;
 }
 
-/** A copy without the sub-tree at a path. */
-export function without(set: FieldSet, path: readonly string[]): FieldSet {
-  const [first, ...rest] = path;
-  if (first === undefined) return emptySet();
-  const child = set.children.get(first);
-  if (!child) return set;
-  const children = new Map(set.children);
-  const remaining = without(child, rest);
-  if (isEmpty(remaining)) children.delete(first);
-  else children.set(first, remaining);
-  return { member: set.member, children };
-}
-
-/** Paths of all members. */
-export function* members(set: FieldSet, path: readonly string[] = []): Generator<readonly string[]> {
-  if (set.member && path.length > 0) yield path;
-  for (const [element, child] of set.children) yield* members(child, [...path, element]);
-}
-
-/** FieldsV1: `{}` is a member without children, `.` marks a member that has some. */
-export function toFieldsV1(set: FieldSet): JsonObject {
-  const fields: JsonObject = {};
-  if (set.member && set.children.size > 0) fields['.'] = {};
-  for (const element of [...set.children.keys()].sort()) {
-    fields[element] = toFieldsV1(set.children.get(element) ?? emptySet());
+/** A node that turned out to have no path in it is none, one that has only itself is a leaf. */
+function settled(node: FieldSet): FieldSet | undefined {
+  let count = 0;
+  for (const element in node) {
+    if (element !== self || ++count > 1) return node;
   }
-  return fields;
+  return count === 1 ? leaf : undefined;
 }
 
-export function fromFieldsV1(fields: unknown): FieldSet {
-  const set = readFields(fields);
-  set.member = false;
-  return set;
+export function union(a: FieldSet, b: FieldSet): FieldSet {
+  if (isLeaf(b)) return a;
+  return isLeaf(a) ? b : uniteChildren(a, b);
 }
 
-function readFields(fields: unknown): FieldSet {
-  const set = emptySet();
-  const entries = isObject(fields) ? Object.entries(fields) : [];
-  for (const [element, child] of entries) {
-    if (element === '.') set.member = true;
-    else set.children.set(canonicalElement(element), readFields(child));
+function uniteNodes(a: FieldSet, b: FieldSet): FieldSet {
+  if (a === b) return a;
+  if (isLeaf(b)) return asMember(a);
+  return isLeaf(a) ? asMember(b) : uniteChildren(a, b);
+}
+
+function uniteChildren(a: FieldSet, b: FieldSet): FieldSet {
+  const result: NewFieldSet = { ...a };
+  for (const element in b) {
+    const other = b[element] as FieldSet;
+    const own = a[element];
+    result[element] = own === undefined ? other : uniteNodes(own, other);
   }
-  if (entries.length === 0) set.member = true;
-  return set;
+  return result;
 }
 
-/** Other writers order the keys of `k:{…}` as they like. */
-function canonicalElement(element: string): string {
-  if (!element.startsWith('k:')) return element;
-  const keys: unknown = JSON.parse(element.slice(2));
-  return isObject(keys) ? keyElement(keys) : element;
+/** Paths of `a` that are not in `b`. */
+export function difference(a: FieldSet, b: FieldSet): FieldSet {
+  return isLeaf(a) || isLeaf(b) ? a : (subtractChildren(a, b) ?? emptySet);
 }
 
-export function keyElement(keys: JsonObject): string {
-  return `k:${JSON.stringify(Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1))))}`;
+function subtract(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  if (isLeaf(a)) return isMember(b) ? undefined : a;
+  if (!isLeaf(b)) return subtractChildren(a, b);
+  if (a[self] === undefined) return a;
+  const { [self]: _, ...others } = a;
+  return others;
 }
 
-export const fieldElement = (name: string): string => `f:${name}`;
-export const valueElement = (value: unknown): string => `v:${JSON.stringify(value)}`;
+function subtractChildren(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  const changed = new Map<PathElement, FieldSet | undefined>();
+  for (const element in b) {
+    const own = a[element];
+    if (own === undefined) continue;
+    const remaining = subtract(own, b[element] as FieldSet);
+    if (remaining !== own) changed.set(element, remaining);
+  }
+  if (changed.size === 0) return a;
+  const result: NewFieldSet = {};
+  for (const element in a) {
+    const remaining = changed.has(element) ? changed.get(element) : a[element];
+    if (remaining !== undefined) result[element] = remaining;
+  }
+  return settled(result);
+}
 
-/** For people: `.spec.waves[name="canary"].percent`. */
-export function describePath(path: readonly string[]): string {
-  return path
-    .map((element) => {
-      const text = element.slice(2);
-      if (element.startsWith('f:')) return `.${text}`;
-      if (element.startsWith('v:')) return `[=${text}]`;
-      const keys = Object.entries(JSON.parse(text) as JsonObject);
-      return `[${keys.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(',')}]`;
-    })
-    .join('');
+/** Paths of both. */
+export function intersection(a: FieldSet, b: FieldSet): FieldSet {
+  return isLeaf(a) || isLeaf(b) ? emptySet : (intersectChildren(a, b) ?? emptySet);
+}
+
+function intersect(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  if (isLeaf(a)) return isMember(b) ? a : undefined;
+  if (isLeaf(b)) return a[self] === undefined ? undefined : b;
+  return intersectChildren(a, b);
+}
+
+function intersectChildren(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  const result: NewFieldSet = {};
+  for (const element in a) {
+    const other = b[element];
+    const both = other === undefined ? undefined : intersect(a[element] as FieldSet, other);
+    if (both !== undefined) result[element] = both;
+  }
+  return settled(result);
+}
+
+export function isEqual(a: FieldSet, b: FieldSet): boolean {
+  if (a === b) return true;
+  let count = 0;
+  for (const element in a) {
+    const other = b[element];
+    if (other === undefined || !isEqual(a[element] as FieldSet, other)) return false;
+    count++;
+  }
+  for (const _ in b) count--;
+  return count === 0;
+}
+
+/** All paths: of each node first its members, then what is below them. */
+export function* members(
+  set: FieldSet,
+  path: readonly PathElement[] = [],
+): Generator<readonly PathElement[]> {
+  const elements = Object.entries(set).filter(([element]) => element !== self);
+  for (const [element, node] of elements) if (isMember(node)) yield [...path, element];
+  for (const [element, node] of elements) yield* members(node, [...path, element]);
+}
+
+/** The set with the elements of every node in the order of their texts, as JSON from Kubernetes has its keys. */
+export function inOrder(set: FieldSet): FieldSet {
+  let isSorted = true;
+  let previous = '';
+  let changed: NewFieldSet | undefined;
+  for (const element in set) {
+    if (element < previous) isSorted = false;
+    previous = element;
+    const node = set[element] as FieldSet;
+    const ordered = node === leaf ? leaf : inOrder(node);
+    if (ordered !== node) (changed ??= { ...set })[element] = ordered;
+  }
+  const result = changed ?? set;
+  if (isSorted) return result;
+  const sorted: NewFieldSet = {};
+  for (const element of Object.keys(result).sort()) sorted[element] = result[element] as FieldSet;
+  return sorted;
+}
+
+/** Takes what another program wrote as `fieldsV1`. Throws a plain Error for what is none. */
+export function readFieldsV1(fields: unknown): FieldSet {
+  if (!isObject(fields)) throw new Error('fieldsV1 is an object');
+  return readNode(fields) ?? emptySet;
+}
+
+/** `undefined`: nothing that is known is below. */
+function readNode(fields: unknown): FieldSet | undefined {
+  const result: NewFieldSet = {};
+  for (const [element, below] of Object.entries(isObject(fields) ? fields : {})) {
+    if (element === self) continue;
+    const canonical = canonicalElement(element);
+    if (canonical === undefined) continue;
+    const node = readNode(below);
+    const isItself = node === undefined || (isObject(below) && Object.hasOwn(below, self));
+    result[canonical] = isItself ? asMember(node) : node;
+  }
+  return settled(result);
 }

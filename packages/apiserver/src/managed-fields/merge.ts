@@ -1,7 +1,7 @@
-import { fieldOf, isObject, type JsonObject } from '../schema/json-value.ts';
+import { fieldOf, type JsonObject } from '../schema/json-value.ts';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
-import { at, type FieldSet, fieldElement, isEmpty, without } from './field-set.ts';
-import { itemElement, schemaOfField, shapeOf } from './typed-value.ts';
+import type { PathElement } from './path-element.ts';
+import { elementsOf, fieldsOf, itemsOf, schemaOfField, shapeOf } from './typed-value.ts';
 
 /**
  * Lays an applied configuration over the live value: fields and items are united, indivisible values are replaced.
@@ -9,86 +9,70 @@ import { itemElement, schemaOfField, shapeOf } from './typed-value.ts';
  */
 export function merge(live: unknown, applied: unknown, schema: StructuralSchema | undefined): unknown {
   const shape = shapeOf(applied, schema);
-  if (shape !== shapeOf(live, schema) || shape === 'atomic') return applied;
-  if (shape === 'items' && schema) return mergeItems(live as unknown[], applied as unknown[], schema);
-  const result: JsonObject = { ...(live as JsonObject) };
-  for (const [name, value] of Object.entries(applied as JsonObject)) {
+  if (shape === 'whole' || shape !== shapeOf(live, schema)) return applied;
+  if (shape === 'items') {
+    const [liveItems, appliedItems] = [itemsOf(live), itemsOf(applied)];
+    if (!schema || liveItems.length === 0) return applied;
+    return appliedItems.length === 0 ? live : mergeItems(liveItems, appliedItems, schema);
+  }
+  if (Object.keys(fieldsOf(live)).length === 0) return applied;
+  const result: JsonObject = { ...fieldsOf(live) };
+  for (const [name, value] of Object.entries(fieldsOf(applied))) {
     const before = fieldOf(result, name);
     result[name] = before === undefined ? value : merge(before, value, schemaOfField(schema, name));
   }
   return result;
 }
 
-/** Applied items come in their own order; items of others keep their place between them. */
+/**
+ * Applied items come in their own order; items of others stay behind the item that they followed. An applied item
+ * takes the place of all live ones of its identity.
+ */
 function mergeItems(
   live: readonly unknown[],
   applied: readonly unknown[],
   schema: StructuralSchema,
 ): unknown[] {
-  const liveItems = new Map(live.map((item) => [itemElement(item, schema), item]));
-  const appliedItems = new Map(applied.map((item) => [itemElement(item, schema), item]));
-  const result = new Map<string, unknown>();
-  const liveOrder = [...liveItems.keys()];
-  const appliedOrder = [...appliedItems.keys()];
-  while (liveOrder.length > 0 || appliedOrder.length > 0) {
-    const next = liveOrder[0];
-    if (next !== undefined && (!appliedItems.has(next) || result.has(next))) {
-      liveOrder.shift();
-      if (!result.has(next)) result.set(next, liveItems.get(next));
+  const liveElements = elementsOf(live, schema);
+  const appliedElements = elementsOf(applied, schema);
+  const wanted = new Set(appliedElements);
+  const present = new Map<PathElement, unknown>();
+  // Twins are not merged with, they are replaced.
+  for (const [i, element] of liveElements.entries())
+    present.set(element, present.has(element) ? null : live[i]);
+  const shared = appliedElements.filter((element) => present.has(element));
+  const merged = new Set<PathElement>();
+  const result: unknown[] = [];
+  let nextShared = 0;
+
+  const takeApplied = (place: number, element: PathElement) => {
+    const item = applied[place];
+    result.push(present.has(element) ? merge(present.get(element), item, schema.items) : item);
+    merged.add(element);
+    if (shared[nextShared] === element) nextShared++;
+  };
+  let l = 0;
+  let a = 0;
+  while (l < live.length || a < applied.length) {
+    const ofLive = liveElements[l];
+    const ofApplied = appliedElements[a];
+    const isShared = ofLive !== undefined && wanted.has(ofLive);
+    const isLater = nextShared < shared.length && shared[nextShared] !== ofLive;
+    if (isShared && ofApplied !== undefined && ofLive !== ofApplied && isLater) {
+      // Its turn comes in the order that was applied.
+      l++;
       continue;
     }
-    const element = appliedOrder.shift();
-    if (element === undefined) break;
-    const item = appliedItems.get(element);
-    result.set(element, liveItems.has(element) ? merge(liveItems.get(element), item, schema.items) : item);
-  }
-  return [...result.values()];
-}
-
-/**
- * Removes the fields of `gone` from a value, except where `kept` still owns the field or something below it. A
- * container that this empties goes too, unless somebody owns it.
- */
-export function removeFields(
-  value: unknown,
-  schema: StructuralSchema | undefined,
-  fields: { gone: FieldSet; kept: FieldSet },
-): unknown {
-  const { gone, kept } = fields;
-  if (gone.children.size === 0) return value;
-  const below = (element: string) => ({ gone: at(gone, [element]), kept: at(kept, [element]) });
-  if (isObject(value)) {
-    const result: JsonObject = {};
-    for (const [name, child] of Object.entries(value)) {
-      const remaining = removeChild(child, schemaOfField(schema, name), below(fieldElement(name)));
-      if (remaining !== undefined) result[name] = remaining;
+    if (ofLive !== undefined && !isShared) {
+      result.push(live[l]);
+      l++;
+      continue;
     }
-    return result;
+    if (ofLive !== undefined && (ofLive === ofApplied || merged.has(ofLive))) l++;
+    if (ofApplied !== undefined) {
+      takeApplied(a, ofApplied);
+      a++;
+    }
   }
-  if (!Array.isArray(value) || !schema || schema.listType === 'atomic') return value;
-  return value
-    .map((item) => {
-      const { gone: goneBelow, kept: keptBelow } = below(itemElement(item, schema));
-      // An item that stays, stays with its keys.
-      const keys = schema.listMapKeys.map(fieldElement);
-      const goneButKeys = keys.reduce((set, key) => without(set, [key]), goneBelow);
-      return removeChild(item, schema.items, { gone: goneButKeys, kept: keptBelow });
-    })
-    .filter((item) => item !== undefined);
+  return result;
 }
-
-function removeChild(
-  child: unknown,
-  schema: StructuralSchema | undefined,
-  fields: { gone: FieldSet; kept: FieldSet },
-): unknown {
-  if (isEmpty(fields.gone)) return child;
-  const isKept = !isEmpty(fields.kept);
-  if (fields.gone.member && !isKept) return undefined;
-  const remaining = removeFields(child, schema, fields);
-  const emptied = isContainer(remaining) && sizeOf(remaining) === 0 && sizeOf(child) > 0;
-  return emptied && !isKept ? undefined : remaining;
-}
-
-const isContainer = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const sizeOf = (value: unknown): number => (isContainer(value) ? Object.keys(value).length : 0);

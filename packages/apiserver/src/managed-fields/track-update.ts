@@ -1,19 +1,24 @@
 import type { KubeObject, ManagedFieldsEntry } from '@selvedge/api';
+import { isSameJson } from '../schema/json-value.ts';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
-import { difference, differenceBelow, type FieldSet, isEmpty, isEqual, union } from './field-set.ts';
+import { compare } from './compare.ts';
+import { difference, isEmpty, union } from './field-set.ts';
 import {
+  foldAncient,
   type ManagerIdentity,
   type ManagerRecord,
-  ownable,
   readManagers,
+  readSentManagers,
   sameManager,
+  unowned,
+  withoutManagers,
   writeManagers,
 } from './managers.ts';
-import { compare } from './typed-value.ts';
 
 export interface TrackedWrite {
   /** `undefined` for a new object. */
   readonly before: KubeObject | undefined;
+  /** With what the client says of managedFields, if anything. */
   readonly after: KubeObject;
   readonly schema: StructuralSchema;
   readonly manager: ManagerIdentity;
@@ -21,30 +26,38 @@ export interface TrackedWrite {
 }
 
 /**
- * `managedFields` after a write other than apply: the writer owns what it changed, others lose it. What a client sends
- * as managedFields counts (kubectl moves ownership that way), else what the object had.
+ * `managedFields` after a write other than apply: the writer owns what it set, others lose it; what is gone is owned
+ * by nobody. What a client sends as managedFields counts (kubectl moves ownership that way), else what the object had.
+ * Of an object without managers nothing is tracked until somebody applies: a client asked to forget them.
  */
-export function trackUpdate({ before, after, schema, manager, now }: TrackedWrite): ManagedFieldsEntry[] {
-  const known = readManagers(after) ?? (before && readManagers(before)) ?? [];
-  const changes = compare(before ?? {}, after, schema);
-  const set = ownable(changes.set);
-  const removed = ownable(changes.removed);
-  if (isEmpty(set) && isEmpty(removed)) return writeManagers(known);
-
-  const records: ManagerRecord[] = [];
+export function trackUpdate(write: TrackedWrite): ManagedFieldsEntry[] | undefined {
+  const { before, after, schema, manager, now } = write;
+  const known = managersBefore(write);
+  if (before && known.length === 0) return undefined;
+  const { set, removed } = compare(before ? withoutManagers(before) : {}, withoutManagers(after), schema);
+  const own = difference(set, unowned);
   let isKnown = false;
-  for (const record of known) {
-    const isWriter = sameManager(record.identity, manager);
-    const remaining = differenceBelow(record.set, removed);
-    const owned = isWriter ? union(remaining, set) : difference(remaining, set);
-    records.push(touch(record, owned, isWriter ? now : record.time));
-    isKnown ||= isWriter;
-  }
-  if (!isKnown) records.push({ identity: manager, time: now, set });
-  return writeManagers(records);
+  const records = known.map((record): ManagerRecord => {
+    const remaining = difference(record.set, removed);
+    if (!sameManager(record.identity, manager)) return { ...record, set: difference(remaining, set) };
+    isKnown = true;
+    return isEmpty(own)
+      ? { ...record, set: remaining }
+      : { ...record, time: now, set: union(remaining, own) };
+  });
+  if (!isKnown) records.push({ identity: manager, time: now, set: own });
+  return writeManagers(foldAncient(records));
 }
 
-/** The time of an entry is that of its last change. */
-function touch(record: ManagerRecord, set: FieldSet, time: string | undefined): ManagerRecord {
-  return isEqual(record.set, set) ? record : { identity: record.identity, time, set };
+function managersBefore({ before, after, schema, manager }: TrackedWrite): ManagerRecord[] {
+  const live = before?.metadata.managedFields;
+  const sent = after.metadata.managedFields;
+  const isOfInterest = manager.subresource === undefined && !isSameJson(sent, live);
+  const managers = isOfInterest ? readSentManagers(sent) : { kind: 'nothing' as const };
+  if (managers.kind === 'reset') return [];
+  if (managers.kind === 'nothing') return before ? readManagers(before, schema) : [];
+  const metadata = { ...after.metadata, managedFields: [...managers.entries] };
+  const records = readManagers({ ...after, metadata }, schema);
+  // Of several entries of one identity the last counts.
+  return records.filter((r, i) => !records.some((o, j) => j > i && sameManager(r.identity, o.identity)));
 }

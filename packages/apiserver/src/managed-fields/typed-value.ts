@@ -1,27 +1,30 @@
-import { isDeepStrictEqual } from 'node:util';
 import { fieldOf, isObject, type JsonObject } from '../schema/json-value.ts';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
-import {
-  emptySet,
-  type FieldSet,
-  fieldElement,
-  isEmpty,
-  keyElement,
-  leaf,
-  valueElement,
-} from './field-set.ts';
+import { asMember, emptySet, type FieldSet, leaf, type NewFieldSet, self } from './field-set.ts';
+import { fieldElement, keyElementStart, type PathElement, valueElement, withKey } from './path-element.ts';
 
 /**
  * How field ownership sees a value: an object of fields, a list whose items have an identity, or one indivisible
  * value.
  */
-export type Shape = 'fields' | 'items' | 'atomic';
+export type Shape = 'fields' | 'items' | 'whole';
 
+/** Without a schema (below `x-kubernetes-preserve-unknown-fields`) objects have fields and lists are indivisible. */
 export function shapeOf(value: unknown, schema: StructuralSchema | undefined): Shape {
-  if (isObject(value)) return schema?.atomicMap ? 'atomic' : 'fields';
-  if (Array.isArray(value) && schema && schema.listType !== 'atomic') return 'items';
-  return 'atomic';
+  if (Array.isArray(value)) return schema === undefined || schema.listType === 'atomic' ? 'whole' : 'items';
+  if (isObject(value)) return schema?.atomicMap ? 'whole' : 'fields';
+  // Null stands for an empty object or list of the type that is meant.
+  if (value !== null) return 'whole';
+  if (schema?.type === 'array') return schema.listType === 'atomic' ? 'whole' : 'items';
+  return schema === undefined || schema.type === 'object' || schema.type === 'any'
+    ? shapeOf({}, schema)
+    : 'whole';
 }
+
+/** The fields of an object; none of null. */
+export const fieldsOf = (value: unknown): JsonObject => (isObject(value) ? value : {});
+/** The items of a list; none of null. */
+export const itemsOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 export function schemaOfField(
   schema: StructuralSchema | undefined,
@@ -30,98 +33,113 @@ export function schemaOfField(
   return schema?.properties.get(name) ?? schema?.additionalProperties;
 }
 
-/** Identity of an item of a keyed list or a set. */
-export function itemElement(item: unknown, schema: StructuralSchema): string {
-  if (schema.listType === 'set') return valueElement(item);
-  const object: JsonObject = isObject(item) ? item : {};
-  const keys = schema.listMapKeys.map((key): [string, unknown] => [
-    key,
-    fieldOf(object, key) ?? schema.items?.properties.get(key)?.default,
-  ]);
-  return keyElement(Object.fromEntries(keys));
+/** Identities of the items of a keyed list or a set, in their order. Absent keys have their defaults. */
+export function elementsOf(items: readonly unknown[], schema: StructuralSchema): PathElement[] {
+  if (schema.listType === 'set') return items.map(valueElement);
+  const keys = keysOf(schema);
+  return items.map((item) => {
+    let element = keyElementStart;
+    for (const { name, quotedName, fallback } of keys) {
+      const value = (isObject(item) ? fieldOf(item, name) : undefined) ?? fallback;
+      if (value !== undefined) element = withKey(element, quotedName, value);
+    }
+    return `${element}}`;
+  });
 }
 
-/** Every leaf, every item with an identity, every key of a map: what a manager owns that sends this value. */
-export function fieldSetOf(value: unknown, schema: StructuralSchema | undefined): FieldSet {
-  const set = emptySet();
+interface Key {
+  readonly name: string;
+  readonly quotedName: string;
+  readonly fallback: unknown;
+}
+
+const keysBySchema = new WeakMap<StructuralSchema, readonly Key[]>();
+
+/** The keys of a keyed list in the order of an element. */
+function keysOf(schema: StructuralSchema): readonly Key[] {
+  const known = keysBySchema.get(schema);
+  if (known) return known;
+  const keys = schema.listMapKeys.toSorted().map((name) => {
+    const fallback = schema.items?.properties.get(name)?.default;
+    return { name, quotedName: JSON.stringify(name), fallback };
+  });
+  keysBySchema.set(schema, keys);
+  return keys;
+}
+
+/**
+ * What a manager owns that sends this value: every leaf, every item with an identity, every key of a map. Items that
+ * stand twice are owned as a whole.
+ */
+export function fieldSetOf(object: unknown, schema: StructuralSchema): FieldSet {
+  return ownedBelow(object, schema) ?? emptySet;
+}
+
+function ownedBelow(value: unknown, schema: StructuralSchema | undefined): FieldSet | undefined {
+  const node: NewFieldSet = {};
+  let isOwned = false;
+  if (shapeOf(value, schema) === 'fields') {
+    const fields = fieldsOf(value);
+    for (const name of Object.keys(fields).sort()) {
+      const child = fields[name];
+      let owned = ownedBy(child, schemaOfField(schema, name));
+      if (!schema?.properties.has(name)) owned = asMember(owned);
+      if (owned === undefined) continue;
+      node[fieldElement(name)] = owned;
+      isOwned = true;
+    }
+  } else if (schema) {
+    const items = itemsOf(value);
+    const elements = elementsOf(items, schema);
+    const single = singleElements(elements);
+    for (const [i, element] of elements.entries()) {
+      node[element] = single.has(element) ? asMember(ownedBelowItem(items[i], schema.items)) : leaf;
+      isOwned = true;
+    }
+  }
+  return isOwned ? node : undefined;
+}
+
+function ownedBy(value: unknown, schema: StructuralSchema | undefined): FieldSet | undefined {
+  if (value === null || shapeOf(value, schema) === 'whole') return leaf;
+  const below = ownedBelow(value, schema);
+  return below ?? (isObject(value) && Object.keys(value).length === 0 ? leaf : undefined);
+}
+
+const ownedBelowItem = (item: unknown, schema: StructuralSchema | undefined) =>
+  shapeOf(item, schema) === 'whole' ? undefined : ownedBelow(item, schema);
+
+/** Those that stand but once. */
+export function singleElements(elements: readonly PathElement[]): Set<PathElement> {
+  const single = new Set(elements);
+  if (single.size === elements.length) return single;
+  const seen = new Set<PathElement>();
+  for (const element of elements) {
+    if (seen.has(element)) single.delete(element);
+    seen.add(element);
+  }
+  return single;
+}
+
+/** Every path of a value that comes or goes: leaves, items, and the objects and lists on the way too. */
+export function everyPathOf(value: unknown, schema: StructuralSchema | undefined): FieldSet {
   const shape = shapeOf(value, schema);
-  if (shape === 'atomic') set.member = true;
+  if (shape === 'whole') return leaf;
+  let node: NewFieldSet | undefined;
   if (shape === 'fields') {
-    for (const [name, child] of Object.entries(value as JsonObject)) {
-      const childSet = fieldSetOf(child, schemaOfField(schema, name));
-      const isMapKey = !schema?.properties.has(name);
-      if (isMapKey || isEmptyContainer(child)) childSet.member = true;
-      if (!isEmpty(childSet)) set.children.set(fieldElement(name), childSet);
+    const fields = fieldsOf(value);
+    for (const name of Object.keys(fields).sort()) {
+      node ??= { [self]: leaf };
+      node[fieldElement(name)] = everyPathOf(fields[name], schemaOfField(schema, name));
+    }
+  } else if (schema) {
+    const items = itemsOf(value);
+    const elements = elementsOf(items, schema);
+    const single = singleElements(elements);
+    for (const [i, element] of elements.entries()) {
+      node ??= { [self]: leaf };
+      node[element] = single.has(element) ? everyPathOf(items[i], schema.items) : leaf;
     }
   }
-  if (shape === 'items' && schema) {
-    for (const item of value as unknown[]) {
-      const childSet = fieldSetOf(item, schema.items);
-      childSet.member = true;
-      set.children.set(itemElement(item, schema), childSet);
-    }
-  }
-  return set;
-}
-
-const isEmptyContainer = (value: unknown): boolean =>
-  Array.isArray(value) ? value.length === 0 : isObject(value) && Object.keys(value).length === 0;
-
-export interface Changes {
-  /** Paths that are new, or have another value. */
-  readonly set: FieldSet;
-  /** Paths that are gone. */
-  readonly removed: FieldSet;
-}
-
-/** What turned `before` into `after`. */
-export function compare(before: unknown, after: unknown, schema: StructuralSchema | undefined): Changes {
-  const shape = shapeOf(after, schema);
-  if (before === undefined) return { set: withMember(fieldSetOf(after, schema), after), removed: emptySet() };
-  if (shape !== shapeOf(before, schema) || shape === 'atomic') {
-    return { set: isDeepStrictEqual(before, after) ? emptySet() : leaf(), removed: emptySet() };
-  }
-  const old = childrenOf(before, schema);
-  const now = childrenOf(after, schema);
-  const changes: Changes = { set: emptySet(), removed: emptySet() };
-  for (const [element, child] of now) {
-    const previous = old.get(element);
-    const below = compare(previous?.value, child.value, child.schema);
-    if (!previous && (child.ownable || isEmptyContainer(child.value))) below.set.member = true;
-    if (!isEmpty(below.set)) changes.set.children.set(element, below.set);
-    if (!isEmpty(below.removed)) changes.removed.children.set(element, below.removed);
-  }
-  for (const [element, child] of old) {
-    if (!now.has(element))
-      changes.removed.children.set(element, withMember(fieldSetOf(child.value, child.schema), true));
-  }
-  return changes;
-}
-
-function withMember(set: FieldSet, when: unknown): FieldSet {
-  if (when === true || isEmptyContainer(when)) set.member = true;
-  return set;
-}
-
-export interface Child {
-  readonly value: unknown;
-  readonly schema: StructuralSchema | undefined;
-  /** The path itself can be owned: a key of a map, an item of a list. */
-  readonly ownable: boolean;
-}
-
-/** Parts of an object or of a list with identities, by path element. */
-export function childrenOf(value: unknown, schema: StructuralSchema | undefined): Map<string, Child> {
-  if (isObject(value)) {
-    return new Map(
-      Object.entries(value).map(([name, child]) => [
-        fieldElement(name),
-        { value: child, schema: schemaOfField(schema, name), ownable: !schema?.properties.has(name) },
-      ]),
-    );
-  }
-  if (!Array.isArray(value) || !schema) return new Map();
-  return new Map(
-    value.map((item) => [itemElement(item, schema), { value: item, schema: schema.items, ownable: true }]),
-  );
+  return node ?? leaf;
 }

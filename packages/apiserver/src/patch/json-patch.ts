@@ -1,7 +1,13 @@
-import { isDeepStrictEqual } from 'node:util';
 import { badRequest, StatusError } from '@selvedge/api';
 import { maxDepth, maxObjectBytes } from '../admission/limits.ts';
-import { copyJson, fieldOf, isDeeperThan, isObject, type JsonObject } from '../schema/json-value.ts';
+import {
+  copyJson,
+  fieldOf,
+  isDeeperThan,
+  isObject,
+  isSameJson,
+  type JsonObject,
+} from '../schema/json-value.ts';
 import { findPlace, isThere, parsePointer, type Place, valueAt } from './json-pointer.ts';
 
 /** As Kubernetes: a patch is not a program. */
@@ -57,12 +63,13 @@ class Patcher {
   }
 
   #withValue(operation: JsonObject, path: readonly string[], place: Place): Fault {
-    if (!Object.hasOwn(operation, 'value')) return 'needs a value';
-    const { value } = operation;
+    // As in Kubernetes: no value is null.
+    const { value = null } = operation;
     if (operation['op'] === 'add') return this.#add(path, place, value);
-    if (!isThere(place)) return 'there is nothing at path';
+    // As in Kubernetes: a field that is not there can be replaced, and is null.
+    if (place.kind === 'item' && !isThere(place)) return 'there is nothing at path';
     if (operation['op'] === 'test') {
-      return isDeepStrictEqual(valueAt(this.document, place), value)
+      return isSameJson(valueAt(this.document, place) ?? null, value)
         ? undefined
         : 'the value at path is another';
     }
@@ -89,11 +96,15 @@ class Patcher {
   #fromElsewhere(operation: JsonObject, path: readonly string[]): Fault {
     const from = tokensOf(operation, 'from');
     const source = from && findPlace(this.document, from);
-    if (!from || !source || !isThere(source)) return 'there is nothing at from';
-    let value = valueAt(this.document, source);
+    const isCopy = operation['op'] === 'copy';
+    // As in Kubernetes: a field that is not there can be copied, and is null.
+    if (!from || !source || !(isThere(source) || (isCopy && source.kind === 'field'))) {
+      return 'there is nothing at from';
+    }
+    let value: unknown = valueAt(this.document, source) ?? null;
     // Before anything changes: what follows cannot fail half done.
     if (isTooDeep(path, value)) return tooDeep;
-    if (operation['op'] === 'copy') value = this.#copyOf(value);
+    if (isCopy) value = this.#copyOf(value);
     else if (from.length < path.length && from.every((token, i) => token === path[i])) {
       return 'cannot be moved into itself';
     } else this.#remove(source);

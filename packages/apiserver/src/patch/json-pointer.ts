@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from '../schema/json-value.ts';
+import { fieldOf, isObject, type JsonObject } from '../schema/json-value.ts';
 
 /** A place that a JSON pointer (RFC 6901) names in a document: a field of an object, or an item of a list. */
 export type Place =
@@ -32,8 +32,11 @@ export function findPlace(document: unknown, tokens: readonly string[]): Place |
 
 function placeIn(parent: unknown, token: string): Place | undefined {
   if (Array.isArray(parent)) {
-    const index = token === '-' ? parent.length : /^(0|[1-9]\d{0,9})$/.test(token) ? Number(token) : -1;
-    return index < 0 || index > parent.length ? undefined : { kind: 'item', parent, index };
+    const index =
+      token === '-' ? parent.length : /^(0|-?[1-9]\d{0,9})$/.test(token) ? Number(token) : Number.NaN;
+    // As in Kubernetes: -1 is the last.
+    const place = index < 0 ? index + parent.length : index;
+    return place >= 0 && place <= parent.length ? { kind: 'item', parent, index: place } : undefined;
   }
   // Assigning to this name would change what the object is.
   if (!isObject(parent) || token === '__proto__') return undefined;
@@ -57,7 +60,7 @@ export function valueAt(document: unknown, place: Place): unknown {
     case 'root':
       return document;
     case 'field':
-      return place.parent[place.name];
+      return fieldOf(place.parent, place.name);
     case 'item':
       return place.parent[place.index];
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { isStatusError } from '@selvedge/api';
 import fc from 'fast-check';
 import { objectSchema } from '../schema/object-schema.ts';
 import { gadgetDefinition } from '../testing/sample-definitions.ts';
@@ -70,12 +71,16 @@ describe('JSON patch', () => {
 
   test('cannot reach prototypes', () => {
     for (const path of ['/__proto__/polluted', '/constructor/prototype/polluted', '/__proto__']) {
-      assert.throws(() => applyJsonPatch({ a: {} }, [{ op: 'add', path, value: 1 }]), /leads nowhere/);
+      for (const op of ['add', 'replace']) {
+        assert.throws(() => applyJsonPatch({ a: {} }, [{ op, path, value: 1 }]), /leads nowhere/);
+      }
     }
     assert.throws(
-      () => applyJsonPatch({}, [{ op: 'copy', from: '/toString', path: '/a' }]),
+      () => applyJsonPatch({}, [{ op: 'move', from: '/toString', path: '/a' }]),
       /nothing at from/,
     );
+    assert.deepEqual(applyJsonPatch({}, [{ op: 'copy', from: '/toString', path: '/a' }]), { a: null });
+    assert.deepEqual(applyJsonPatch({}, [{ op: 'test', path: '/toString', value: null }]), {});
     assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
   });
 
@@ -103,12 +108,12 @@ describe('JSON patch', () => {
       [{ op: 'nuke', path: '/a' }, /op must be/],
       [{ op: 'add', path: 'a', value: 1 }, /JSON pointer/],
       [{ op: 'add', path: '/~2', value: 1 }, /JSON pointer/],
-      [{ op: 'add', path: '/b' }, /needs a value/],
       [{ op: 'add', path: '/none/b', value: 1 }, /leads nowhere/],
       [{ op: 'add', path: '/a/3', value: 1 }, /leads nowhere/],
       [{ op: 'add', path: '/a/01', value: 1 }, /leads nowhere/],
       [{ op: 'remove', path: '/a/1' }, /nothing at path/],
-      [{ op: 'replace', path: '/none', value: 1 }, /nothing at path/],
+      [{ op: 'replace', path: '/a/1', value: 1 }, /nothing at path/],
+      [{ op: 'remove', path: '/a/-2' }, /leads nowhere/],
       [{ op: 'test', path: '/a', value: [2] }, /another/],
       [{ op: 'move', from: '/none', path: '/b' }, /nothing at from/],
       [{ op: 'move', from: '/a', path: '/a/0' }, /into itself/],
@@ -121,6 +126,18 @@ describe('JSON patch', () => {
         JSON.stringify(operation),
       );
     }
+  });
+
+  test('is as lenient as Kubernetes', () => {
+    const examples: [unknown[], unknown][] = [
+      [[{ op: 'add', path: '/b' }], { a: [1, 2], b: null }],
+      [[{ op: 'replace', path: '/b', value: 3 }], { a: [1, 2], b: 3 }],
+      [[{ op: 'test', path: '/b', value: null }], { a: [1, 2] }],
+      [[{ op: 'copy', from: '/b', path: '/c' }], { a: [1, 2], c: null }],
+      [[{ op: 'remove', path: '/a/-1' }], { a: [1] }],
+      [[{ op: 'test', path: '', value: { a: [1, 2] } }], { a: [1, 2] }],
+    ];
+    for (const [patch, result] of examples) assert.deepEqual(applyJsonPatch({ a: [1, 2] }, patch), result);
   });
 
   test('does not let copies of copies grow without end, nor depth', () => {
@@ -146,7 +163,8 @@ describe('strategic merge patch', () => {
     const spec = { tags: ['c'], notes: ['m'], waves: [{ name: 'b', percent: 2 }, { name: 'c' }] };
     assert.deepEqual(patched(spec), {
       size: 1,
-      tags: ['a', 'b', 'c'],
+      // What the patch names comes first, unless the server knows the order of both.
+      tags: ['c', 'a', 'b'],
       notes: ['m'],
       waves: [{ name: 'a', percent: 1 }, { name: 'b', percent: 2 }, { name: 'c' }],
     });
@@ -168,6 +186,43 @@ describe('strategic merge patch', () => {
     assert.deepEqual(
       (patched(order) as { waves: { name: string }[] }).waves.map((w) => w.name),
       ['c', 'a', 'b'],
+    );
+  });
+
+  test('refuses what makes no sense', () => {
+    const patches: [unknown, RegExp][] = [
+      [{ $patch: 'merge' }, /unknown patch type/],
+      [{ waves: [{ name: 'a', $patch: 'merge' }] }, /unknown patch type/],
+      [{ waves: [{ percent: 1 }] }, /merge key: name/],
+      [{ waves: [{ $patch: 'delete' }] }, /merge key: name/],
+      [{ waves: ['a'] }, /types are not identical/],
+      [{ tags: [['a']] }, /types are not identical/],
+      [{ $retainKeys: 'size' }, /retainKeys/],
+      [{ $retainKeys: ['tags'], size: 2 }, /retainKeys/],
+      [{ '$setElementOrder/tags': 'a' }, /setElementOrder/],
+      [{ '$setElementOrder/tags': ['a', 'c'], tags: ['c', 'a'] }, /setElementOrder/],
+      [{ '$setElementOrder/size': ['a'] }, /size is no list/],
+      [{ '$deleteFromPrimitiveList/tags': 'a' }, /primitive list/],
+    ];
+    for (const [patch, fault] of patches) {
+      assert.throws(
+        () => patched(patch),
+        (error) => isStatusError(error, 'BadRequest') && fault.test(error.message),
+      );
+    }
+  });
+
+  test('leaves its arguments as they were', () => {
+    fc.assert(
+      fc.property(fc.object(), (patch) => {
+        const before = JSON.stringify([target, patch]);
+        try {
+          patched(patch);
+        } catch {
+          // What makes no sense is refused.
+        }
+        assert.equal(JSON.stringify([target, patch]), before);
+      }),
     );
   });
 });

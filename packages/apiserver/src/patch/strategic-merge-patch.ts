@@ -1,125 +1,146 @@
 import { badRequest } from '@selvedge/api';
-import { isDeepStrictEqual } from 'node:util';
 import { fieldOf, isObject, type JsonObject } from '../schema/json-value.ts';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
+import { checkElementOrder, mergeLists, orderElements } from './merge-lists.ts';
 
+const directive = '$patch';
+const retainKeys = '$retainKeys';
 const setElementOrder = '$setElementOrder/';
 const deleteFromPrimitiveList = '$deleteFromPrimitiveList/';
 
 /**
  * Kubernetes' strategic merge patch: as a merge patch, but lists with an identity are merged item by item, and
  * directives (`$patch`, `$retainKeys`, `$deleteFromPrimitiveList/…`, `$setElementOrder/…`) are obeyed. Which lists have
- * an identity says the schema. Neither argument is changed.
+ * an identity says the schema. Neither argument is changed. Throws `BadRequest` for what is no such patch.
  */
 export function strategicMergePatch(
-  target: unknown,
-  patch: unknown,
+  target: JsonObject,
+  patch: JsonObject,
   schema: StructuralSchema | undefined,
-): unknown {
-  if (!isObject(patch)) return patch;
-  const directive = patch['$patch'];
-  if (directive === 'delete') return undefined;
-  if (directive === 'replace') return withoutDirectives(patch);
-  if (directive !== undefined && directive !== 'merge')
-    throw badRequest('$patch must be merge, replace or delete');
-  const result: JsonObject = retainedPart(isObject(target) ? target : {}, patch['$retainKeys']);
-  for (const [name, value] of Object.entries(patch)) {
-    if (name.startsWith('$')) continue;
-    const property = schema?.properties.get(name) ?? schema?.additionalProperties;
-    const merged = value === null ? undefined : mergeField(fieldOf(result, name), value, property);
-    if (merged === undefined) delete result[name];
-    else result[name] = merged;
+): JsonObject {
+  if (Object.hasOwn(patch, directive)) return obeyDirective(patch);
+  const result = retainedPart(target, patch);
+  const rest = { ...patch };
+  delete rest[retainKeys];
+  for (const name of Object.keys(patch)) {
+    if (name.startsWith(setElementOrder)) mergeInOrder(result, rest, { name, schema });
   }
-  obeyListDirectives(result, patch, schema);
+  for (const [name, value] of Object.entries(rest)) {
+    if (name.startsWith(deleteFromPrimitiveList)) deleteItems(result, name, value);
+    else mergeField(result, { name, value, schema: schemaOf(schema, name) });
+  }
   return result;
 }
 
-function mergeField(target: unknown, value: unknown, schema: StructuralSchema | undefined): unknown {
-  if (!Array.isArray(value)) return strategicMergePatch(target, value, schema);
-  const present: unknown[] = Array.isArray(target) ? target : [];
-  if (schema?.listType === 'set') return [...present, ...value.filter((v) => !present.includes(v))];
-  const key = mergeKeyOf(schema);
-  return key === undefined ? value : mergeItems(present, value, { key, schema: schema?.items });
+function obeyDirective(patch: JsonObject): JsonObject {
+  const { [directive]: what, ...others } = patch;
+  if (what === 'replace') return others;
+  if (what === 'delete') return {};
+  throw badRequest(`unknown patch type: ${JSON.stringify(what)}; $patch must be replace or delete`);
 }
 
-/** Strategic merge knows lists with one key only. */
-const mergeKeyOf = (schema: StructuralSchema | undefined): string | undefined =>
-  schema?.listType === 'map' ? schema.listMapKeys[0] : undefined;
+const schemaOf = (schema: StructuralSchema | undefined, name: string): StructuralSchema | undefined =>
+  schema?.properties.get(name) ?? schema?.additionalProperties;
 
-interface ItemMerge {
-  readonly key: string;
+interface Field {
+  readonly name: string;
+  readonly value: unknown;
   readonly schema: StructuralSchema | undefined;
 }
 
-function mergeItems(
+function mergeField(result: JsonObject, { name, value, schema }: Field): void {
+  const present = fieldOf(result, name);
+  if (value === null) {
+    delete result[name];
+  } else if (isObject(present) && isObject(value)) {
+    result[name] = strategicMergePatch(present, value, schema);
+  } else if (Array.isArray(present) && Array.isArray(value)) {
+    const identity = identityOf(schema);
+    result[name] = identity ? mergeListsOf(present, value, { identity, schema }) : value;
+  } else {
+    const plain = withoutDirectives(value);
+    if (plain === undefined) delete result[name];
+    else result[name] = plain;
+  }
+}
+
+/** How items of a merged list are known: by one key, or (a set) by themselves. */
+function identityOf(schema: StructuralSchema | undefined): { key: string | undefined } | undefined {
+  if (schema?.listType === 'set') return { key: undefined };
+  // Strategic merge knows lists with one key only.
+  return schema?.listType === 'map' ? { key: schema.listMapKeys[0] } : undefined;
+}
+
+function mergeListsOf(
   present: readonly unknown[],
   patch: readonly unknown[],
-  { key, schema }: ItemMerge,
+  list: { identity: { key: string | undefined }; schema: StructuralSchema | undefined },
 ): unknown[] {
-  if (
-    patch.some((item) => isObject(item) && item['$patch'] === 'replace' && fieldOf(item, key) === undefined)
-  ) {
-    return patch.filter((item) => !(isObject(item) && item['$patch'] === 'replace'));
-  }
-  let result = [...present];
-  for (const item of patch) {
-    const identity = isObject(item) ? fieldOf(item, key) : undefined;
-    if (identity === undefined) throw badRequest(`an item of a merged list needs its key "${key}"`);
-    const index = result.findIndex(
-      (other) => isObject(other) && isDeepStrictEqual(fieldOf(other, key), identity),
-    );
-    const merged = strategicMergePatch(index < 0 ? {} : result[index], item, schema);
-    if (merged === undefined) result = result.filter((_, i) => i !== index);
-    else if (index < 0) result.push(merged);
-    else result[index] = merged;
-  }
-  return result;
+  const { key } = list.identity;
+  const merge = (item: JsonObject, change: JsonObject) =>
+    strategicMergePatch(item, change, list.schema?.items);
+  return mergeLists(present, patch, { key, merge });
 }
 
-function obeyListDirectives(
-  result: JsonObject,
-  patch: JsonObject,
-  schema: StructuralSchema | undefined,
-): void {
-  for (const [directive, value] of Object.entries(patch)) {
-    if (directive.startsWith(deleteFromPrimitiveList)) {
-      const name = directive.slice(deleteFromPrimitiveList.length);
-      const list = fieldOf(result, name);
-      const gone = listOf(value, directive);
-      if (Array.isArray(list)) result[name] = list.filter((item) => !gone.includes(item));
-    } else if (directive.startsWith(setElementOrder)) {
-      const name = directive.slice(setElementOrder.length);
-      const list = fieldOf(result, name);
-      const key = mergeKeyOf(schema?.properties.get(name));
-      if (Array.isArray(list)) result[name] = inOrder(list, listOf(value, directive), key);
+/** A value that is new: what it says of merging means nothing, nulls name nothing. `undefined`: nothing remains. */
+function withoutDirectives(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutDirectives).filter((item) => item !== undefined);
+  if (!isObject(value)) return value;
+  if (Object.hasOwn(value, directive)) return undefined;
+  const plain = Object.entries(value)
+    .filter(([, child]) => child !== null)
+    .map(([name, child]) => [name, withoutDirectives(child)] as const);
+  return Object.fromEntries(plain.filter(([, child]) => child !== undefined));
+}
+
+/** `$retainKeys`: fields that the list does not name go; the patch must not set others. */
+function retainedPart(target: JsonObject, patch: JsonObject): JsonObject {
+  const keys = patch[retainKeys];
+  if (keys === undefined) return { ...target };
+  const retained = new Set(listOf(keys, 'invalid patch format of retainKeys'));
+  for (const [name, value] of Object.entries(patch)) {
+    const isDirective = [retainKeys, setElementOrder, deleteFromPrimitiveList].some((d) =>
+      name.startsWith(d),
+    );
+    if (value !== null && !isDirective && !retained.has(name)) {
+      throw badRequest(`invalid patch format of retainKeys: it does not name ${name}`);
     }
   }
+  return Object.fromEntries(Object.entries(target).filter(([name]) => retained.has(name)));
 }
 
-function listOf(value: unknown, directive: string): unknown[] {
-  if (!Array.isArray(value)) throw badRequest(`${directive} must be a list`);
+/** `$setElementOrder/list`: merges the list, and brings the items that the order names into that order. */
+function mergeInOrder(
+  result: JsonObject,
+  rest: JsonObject,
+  { name, schema }: Pick<Field, 'name' | 'schema'>,
+): void {
+  const field = name.slice(setElementOrder.length);
+  const order = listOf(rest[name], 'invalid patch format of setElementOrder list');
+  delete rest[name];
+  const present = fieldOf(result, field);
+  const patch = fieldOf(rest, field);
+  if (present === undefined && patch === undefined) return;
+  const presentItems = listOf(present ?? [], `${field} is no list`);
+  const patchItems = listOf(patch ?? [], `${field} is no list`);
+  const fieldSchema = schemaOf(schema, field);
+  const identity = identityOf(fieldSchema) ?? { key: undefined };
+  checkElementOrder(patchItems, order, identity.key);
+  delete rest[field];
+  if (patch !== undefined) mergeField(result, { name: field, value: patch, schema: fieldSchema });
+  const merged = listOf(result[field], `${field} is no list`);
+  result[field] = orderElements(merged, { key: identity.key, order, serverOrder: presentItems });
+}
+
+/** `$deleteFromPrimitiveList/list` */
+function deleteItems(result: JsonObject, name: string, items: unknown): void {
+  const field = name.slice(deleteFromPrimitiveList.length);
+  const gone = new Set(listOf(items, 'invalid patch format of primitive list'));
+  const list = fieldOf(result, field);
+  if (Array.isArray(list)) result[field] = list.filter((item) => !gone.has(item));
+}
+
+function listOf(value: unknown, fault: string): unknown[] {
+  if (!Array.isArray(value)) throw badRequest(fault);
   return value;
-}
-
-/** Items that the order does not name keep their places behind the item that they followed. */
-function inOrder(list: readonly unknown[], order: readonly unknown[], key: string | undefined): unknown[] {
-  const identify = (item: unknown) =>
-    JSON.stringify(key !== undefined && isObject(item) ? fieldOf(item, key) : item);
-  const places = new Map(order.map((item, place) => [identify(item), place]));
-  let last = -1;
-  const placed = list.map((item, index) => {
-    last = places.get(identify(item)) ?? last;
-    return { item, place: last, index, isNamed: places.has(identify(item)) };
-  });
-  placed.sort((a, b) => a.place - b.place || Number(b.isNamed) - Number(a.isNamed) || a.index - b.index);
-  return placed.map(({ item }) => item);
-}
-
-function retainedPart(target: JsonObject, keys: unknown): JsonObject {
-  if (!Array.isArray(keys)) return { ...target };
-  return Object.fromEntries(Object.entries(target).filter(([name]) => keys.includes(name)));
-}
-
-function withoutDirectives(patch: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(patch).filter(([name]) => !name.startsWith('$')));
 }

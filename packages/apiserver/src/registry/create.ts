@@ -1,8 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { badRequest, isAlreadyExists, type KubeObject } from '@selvedge/api';
+import { badRequest, isAlreadyExists, type KubeObject, StatusError } from '@selvedge/api';
+import type { WriteCondition } from '@selvedge/store';
 import { admit } from '../admission/admit.ts';
+import { isNamespaceKind } from '../admission/namespace-object.ts';
 import { withIdentity } from '../admission/identity.ts';
-import type { ManagerIdentity } from '../managed-fields/managers.ts';
+import { type ManagerIdentity, withManagers } from '../managed-fields/managers.ts';
 import { trackUpdate } from '../managed-fields/track-update.ts';
 import { copyJson } from '../schema/json-value.ts';
 import { refuseVirtual } from './refuse-virtual.ts';
@@ -34,19 +36,27 @@ export async function createObject(
     operation: 'Update',
     apiVersion: resource.apiVersion,
   };
+  const isGenerated = object.metadata.name === '' && object.metadata.generateName !== undefined;
   for (let attempt = 1; ; attempt++) {
     try {
       return await createTracked(registry, resource, {
-        object: copyJson(object),
+        // It is changed on the way; only a generated name is tried again.
+        object: isGenerated ? copyJson(object) : object,
         options,
         track: (after, now) =>
           trackUpdate({ before: undefined, after, schema: resource.schema, manager, now }),
       });
     } catch (error) {
-      const isGenerated = object.metadata.name === '' && object.metadata.generateName !== undefined;
-      if (!isGenerated || !isAlreadyExists(error) || attempt === maxNameAttempts) throw error;
+      if (!isGenerated || !isAlreadyExists(error)) throw error;
+      if (attempt === maxNameAttempts) throw noFreeName(error);
     }
   }
+}
+
+/** As Kubernetes words it: a client may simply try again. */
+function noFreeName({ message, details, cause }: StatusError): StatusError {
+  const why = `${message}, the server was not able to generate a unique name for the object`;
+  return new StatusError('AlreadyExists', why, { details: { ...details, retryAfterSeconds: 1 }, cause });
 }
 
 export interface NewObject {
@@ -63,42 +73,56 @@ export async function createTracked(
   { object, options, track }: NewObject,
 ): Promise<KubeObject> {
   const now = nowText(registry);
-  delete object['status'];
-  object.metadata = ofNewObject(object.metadata, now);
-  const create = async () => {
-    const admitted = await admit({
-      resource,
-      object,
-      previous: undefined,
-      options,
-      part: 'main',
-      authorizer: registry.authorizer,
-    });
-    const managedFields = track(admitted, now) ?? [];
-    const complete = { ...admitted, metadata: { ...admitted.metadata, managedFields } };
-    const stored = await storeNew(registry, resource, { object: complete, dryRun: options.dryRun });
-    const [decorated = stored] = await resource.decorate([stored]);
-    return decorated;
-  };
-  return resource.ref.namespaced
-    ? registry.namespaces.enter(object.metadata.namespace ?? '', create)
-    : create();
+  const { namespace = '' } = object.metadata;
+  const { dryRun } = options;
+  if (resource.ref.namespaced) await registry.namespaces.check(namespace, { fresh: dryRun });
+  if (resource.definition.statusSubresource) delete object['status'];
+  object.metadata = ofNewObject(resource, object.metadata, now);
+  const { object: admitted } = await admit(registry, {
+    resource,
+    object,
+    previous: undefined,
+    options,
+    part: 'main',
+  });
+  // What the server itself says in a namespace is nobody's.
+  const owned = isNamespaceKind(resource) ? { ...admitted, spec: object['spec'], status: {} } : admitted;
+  const complete = withManagers(admitted, track(owned, now));
+  const store = (condition?: WriteCondition) =>
+    storeNew(registry, resource, { object: complete, dryRun, ...(condition ? { condition } : {}) });
+  const stored = await (resource.ref.namespaced && !dryRun
+    ? registry.namespaces.createIn(namespace, store)
+    : store());
+  const [decorated = stored] = await resource.decorate([stored]);
+  return decorated;
 }
 
-/** RFC 3339 to the second, as `metav1.Time`. */
-export const nowText = (registry: Registry): string =>
-  registry.clock
-    .now()
-    .toISOString()
-    .replace(/\.\d+Z$/, 'Z');
+let lastSecond = 0;
+let lastText = '';
 
-function ofNewObject(metadata: KubeObject['metadata'], now: string): KubeObject['metadata'] {
+/** RFC 3339 to the second, as `metav1.Time`. */
+export function nowText({ clock }: Pick<Registry, 'clock'>): string {
+  const now = clock.now();
+  const second = Math.floor(now.getTime() / 1000);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastText = now.toISOString().replace(/\.\d+Z$/, 'Z');
+  }
+  return lastText;
+}
+
+function ofNewObject(
+  resource: Resource,
+  metadata: KubeObject['metadata'],
+  now: string,
+): KubeObject['metadata'] {
   const {
     uid: _uid,
     resourceVersion: _resourceVersion,
     deletionTimestamp: _deletionTimestamp,
     deletionGracePeriodSeconds: _deletionGracePeriodSeconds,
     managedFields: _managedFields,
+    generation: _generation,
     selfLink: _selfLink,
     ...own
   } = metadata as KubeObject['metadata'] & { selfLink?: string };
@@ -107,7 +131,7 @@ function ofNewObject(metadata: KubeObject['metadata'], now: string): KubeObject[
     ...own,
     ...(isGenerated ? { name: `${own.generateName?.slice(0, 58)}${randomSuffix()}` } : {}),
     uid: randomUUID(),
-    generation: 1,
+    ...(resource.isBuiltIn ? {} : { generation: 1 }),
     creationTimestamp: now,
   };
 }

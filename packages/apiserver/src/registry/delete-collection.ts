@@ -1,31 +1,43 @@
-import { isNotFound, type ObjectList } from '@selvedge/api';
-import { deleteObject } from './delete.ts';
+import { isConflict, isNotFound, type KubeObject, type ObjectList } from '@selvedge/api';
+import { deleteObject, type DeleteRequest } from './delete.ts';
+import { findObject } from './get.ts';
 import { type ListQuery, listObjects } from './list.ts';
 import { refuseVirtual } from './refuse-virtual.ts';
 import type { Registry } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';
 
-/** Deletes what the query selects, one after the other; answers with the list as it was. */
+export interface DeleteCollectionRequest extends Omit<DeleteRequest, 'target'> {
+  readonly query: ListQuery;
+}
+
+/** Deletions that are under way at once: they share transactions of the store. */
+const atOnce = 50;
+
+/** Deletes what the query selects; answers with the list as it was. */
 export async function deleteCollection(
   registry: Registry,
   resource: Resource,
-  { query, dryRun }: { query: ListQuery; dryRun: boolean },
+  { query, ...request }: DeleteCollectionRequest,
 ): Promise<ObjectList> {
   refuseVirtual(resource, 'deletecollection');
   const list = await listObjects(registry, resource, query);
-  for (const { metadata } of list.items) {
-    const { name, namespace } = metadata;
+  const deleteOne = async ({ metadata }: KubeObject): Promise<void> => {
+    const { name, namespace, uid } = metadata;
+    const target = { name, ...(namespace ? { namespace } : {}) };
+    const asked = request.preconditions;
     // By uid: an object that was made again under this name since was not selected.
-    const preconditions = { uid: metadata.uid };
+    const preconditions = { ...asked, uid: asked?.uid ?? uid };
     try {
-      await deleteObject(registry, resource, {
-        target: { name, ...(namespace ? { namespace } : {}) },
-        preconditions,
-        dryRun,
-      });
+      await deleteObject(registry, resource, { ...request, target, preconditions });
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      if (isNotFound(error)) return;
+      const isAnother =
+        isConflict(error) && (await findObject(registry, resource, target))?.metadata.uid !== uid;
+      if (!isAnother || asked?.uid) throw error;
     }
+  };
+  for (let start = 0; start < list.items.length; start += atOnce) {
+    await Promise.all(list.items.slice(start, start + atOnce).map(deleteOne));
   }
   return list;
 }

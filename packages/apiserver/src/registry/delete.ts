@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   conflict,
   isConflict,
@@ -15,6 +16,7 @@ import {
 } from '../admission/namespace-object.ts';
 import { nowText } from './create.ts';
 import { decode, keyOf } from './object-codec.ts';
+import { finalizersOfDeletion, type PropagationPolicy, withFinalizers } from './propagation.ts';
 import { refuseVirtual } from './refuse-virtual.ts';
 import type { Registry } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';
@@ -25,6 +27,8 @@ export interface DeleteRequest {
   readonly preconditions?:
     | { readonly uid?: string | undefined; readonly resourceVersion?: string | undefined }
     | undefined;
+  /** What happens to dependents; absent: as the object's finalizers say, else Background. */
+  readonly propagationPolicy?: PropagationPolicy | undefined;
   readonly dryRun: boolean;
 }
 
@@ -50,7 +54,7 @@ export async function deleteObject(
     const object = decode(stored);
     checkPreconditions(resource, object, request.preconditions);
     try {
-      return await deleteOrMark(registry, resource, { object, dryRun: request.dryRun });
+      return await deleteOrMark(registry, resource, { object, request });
     } catch (error) {
       if (!isConflict(error) || attempt === maxAttempts) throw error;
     }
@@ -60,23 +64,34 @@ export async function deleteObject(
 async function deleteOrMark(
   registry: Registry,
   resource: Resource,
-  { object, dryRun }: { object: KubeObject; dryRun: boolean },
+  { object, request: { propagationPolicy, dryRun } }: { object: KubeObject; request: DeleteRequest },
 ): Promise<Deleted> {
-  if (!isHeld(resource, object)) {
-    return { object: await storeRemoved(registry, resource, { object, dryRun }), isGone: true };
+  const present = object.metadata.finalizers ?? [];
+  const finalizers = finalizersOfDeletion(present, propagationPolicy);
+  const wanted = withFinalizers(object, finalizers);
+  if (!isHeld(resource, wanted)) {
+    return { object: await storeRemoved(registry, resource, { object: wanted, dryRun }), isGone: true };
   }
-  if (object.metadata.deletionTimestamp !== undefined) return { object, isGone: false };
-  const marked: KubeObject = {
+  const isMarked = object.metadata.deletionTimestamp !== undefined;
+  if (isMarked && isDeepStrictEqual(finalizers.toSorted(), present.toSorted())) {
+    return { object, isGone: false };
+  }
+  const marked = isMarked ? wanted : mark(wanted, nowText(registry));
+  const complete = isNamespaceKind(resource) ? completeNamespace(marked, object) : marked;
+  return { object: await storeChanged(registry, resource, { object: complete, dryRun }), isGone: false };
+}
+
+function mark(object: KubeObject, now: string): KubeObject {
+  const { metadata } = object;
+  return {
     ...object,
     metadata: {
-      ...object.metadata,
-      generation: (object.metadata.generation ?? 0) + 1,
-      deletionTimestamp: nowText(registry),
+      ...metadata,
+      ...(metadata.generation === undefined ? {} : { generation: metadata.generation + 1 }),
+      deletionTimestamp: now,
       deletionGracePeriodSeconds: 0,
     },
   };
-  const complete = isNamespaceKind(resource) ? completeNamespace(marked, object) : marked;
-  return { object: await storeChanged(registry, resource, { object: complete, dryRun }), isGone: false };
 }
 
 function undeletable(name: string): StatusError {
@@ -90,19 +105,24 @@ function undeletable(name: string): StatusError {
 }
 
 function checkPreconditions(
-  resource: Resource,
+  { ref }: Resource,
   { metadata }: KubeObject,
   { uid, resourceVersion }: NonNullable<DeleteRequest['preconditions']> = {},
 ): void {
-  const refuse = (what: string, wanted: string, found: string | undefined) => {
-    throw conflict(
-      resource.ref,
-      metadata.name,
-      `Precondition failed: ${what} in precondition: ${wanted}, ${what} in object meta: ${found}`,
-    );
+  const refuse = (what: string, why: string) => {
+    // Kubernetes names the kind here, not the resource.
+    throw conflict({ group: ref.group, plural: ref.kind }, metadata.name, `the ${what}. ${why}`);
   };
-  if (uid && uid !== metadata.uid) refuse('UID', uid, metadata.uid);
+  if (uid && uid !== metadata.uid) {
+    refuse(
+      `UID in the precondition (${uid}) does not match the UID in record (${metadata.uid})`,
+      'The object might have been deleted and then recreated',
+    );
+  }
   if (resourceVersion && resourceVersion !== metadata.resourceVersion) {
-    refuse('ResourceVersion', resourceVersion, metadata.resourceVersion);
+    refuse(
+      `ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion})`,
+      'The object might have been modified',
+    );
   }
 }

@@ -1,8 +1,16 @@
 import { badRequest, type KubeObject } from '@selvedge/api';
 import type { Resource } from './resource-catalog.ts';
 
+/** What a selector looks at; the whole object only when it has to. */
+export interface Selectable {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: KubeObject['metadata']['labels'];
+  parse(): KubeObject;
+}
+
 interface FieldRequirement {
-  readonly read: (object: KubeObject) => string;
+  readonly read: (object: Selectable, parsed: () => KubeObject) => string;
   readonly field: string;
   readonly value: string;
   readonly equal: boolean;
@@ -25,22 +33,27 @@ export function parseFieldSelector(text: string, resource: Resource): FieldRequi
 }
 
 function readerOf(field: string, resource: Resource): FieldRequirement['read'] {
-  if (field === 'metadata.name') return (object) => object.metadata.name;
-  if (field === 'metadata.namespace') return (object) => object.metadata.namespace ?? '';
+  if (field === 'metadata.name') return (object) => object.name;
+  if (field === 'metadata.namespace') return (object) => object.namespace;
   const fields = resource.definition.selectableFields ?? {};
   const read = Object.hasOwn(fields, field) ? fields[field] : undefined;
-  if (read) return read;
+  if (read) return (_, parsed) => read(parsed());
   const known = ['metadata.name', 'metadata.namespace', ...Object.keys(fields)];
   throw badRequest(
     `field label not supported: ${field}; ${resource.name} can be selected by ${known.join(', ')}`,
   );
 }
 
-export function matchesFields(object: KubeObject, requirements: readonly FieldRequirement[]): boolean {
-  return requirements.every(({ read, value, equal }) => (read(object) === value) === equal);
+export function matchesFields(object: Selectable, requirements: readonly FieldRequirement[]): boolean {
+  let known: KubeObject | undefined;
+  const parsed = () => (known ??= object.parse());
+  return requirements.every(({ read, value, equal }) => (read(object, parsed) === value) === equal);
 }
 
-/** The name that the selector asks for, when it asks for exactly one. */
-export function findExactName(requirements: readonly FieldRequirement[]): string | undefined {
-  return requirements.find((r) => r.field === 'metadata.name' && r.equal)?.value;
+/** The value that the selector asks this field to have, when it asks for exactly one. */
+export function findExactValue(
+  requirements: readonly FieldRequirement[],
+  field: 'metadata.name' | 'metadata.namespace',
+): string | undefined {
+  return requirements.find((r) => r.field === field && r.equal)?.value;
 }

@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isConflict, isNotFound, type KubeObject, type Logger } from '@selvedge/api';
+import { isConflict, isNotFound, isStatusError, type KubeObject, type Logger } from '@selvedge/api';
 import { isHeld, withoutContentFinalizer } from '../admission/namespace-object.ts';
+import { nowText } from './create.ts';
 import { deleteCollection } from './delete-collection.ts';
+import { type RemainingContent, withNamespaceConditions } from './namespace-conditions.ts';
 import { decode, keyOf } from './object-codec.ts';
 import type { Registry } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';
@@ -73,28 +75,63 @@ export class NamespaceLifecycle {
 
   /** Whether the namespace needs no more of us. */
   async #emptyOnce(name: string): Promise<boolean> {
-    const registry = this.#registry;
-    // Whoever passed the check before the namespace was marked may still be on the way to the store.
-    await registry.namespaces.settled(name);
-    let remaining = 0;
-    for (const resource of registry.catalog.all) {
-      if (!resource.ref.namespaced || resource.source || resource.review) continue;
-      await deleteCollection(registry, resource, { query: { namespace: name }, dryRun: false });
-      const left = await registry.store.list({ resource: resource.name, namespace: name, limit: 1 });
-      remaining += left.objects.length;
-    }
-    return remaining === 0 && (await this.#letGo(name));
+    const remaining = await this.#deleteContent(name);
+    const isEmpty = remaining.resources.size === 0 && remaining.failures.length === 0;
+    return isEmpty ? this.#letGo(name, remaining) : this.#report(name, remaining);
   }
 
-  async #letGo(name: string): Promise<boolean> {
-    const stored = await this.#registry.store.find(keyOf(this.#namespaces, undefined, name));
-    if (!stored) return true;
-    const namespace = decode(stored);
-    if (namespace.metadata.deletionTimestamp === undefined) return true;
-    const object = withoutContentFinalizer(namespace);
-    const write = isHeld(this.#namespaces, object) ? storeChanged : storeRemoved;
+  /** Asks for the deletion of everything; says what is still there. */
+  async #deleteContent(namespace: string): Promise<RemainingContent> {
+    const registry = this.#registry;
+    const remaining = {
+      resources: new Map<string, number>(),
+      finalizers: new Map<string, number>(),
+      failures: [] as string[],
+    };
+    for (const resource of registry.catalog.all) {
+      if (!resource.ref.namespaced || resource.source || resource.review) continue;
+      try {
+        const request = { query: { namespace }, propagationPolicy: 'Background', dryRun: false } as const;
+        await deleteCollection(registry, resource, request);
+        const { objects } = await registry.store.list({ resource: resource.name, namespace });
+        if (objects.length === 0) continue;
+        remaining.resources.set(`${resource.ref.plural}.${resource.ref.group}`, objects.length);
+        for (const finalizer of objects.flatMap((stored) => decode(stored).metadata.finalizers ?? [])) {
+          remaining.finalizers.set(finalizer, (remaining.finalizers.get(finalizer) ?? 0) + 1);
+        }
+      } catch (error) {
+        // One kind that fails does not keep the others.
+        if (registry.closing.aborted || !isStatusError(error)) throw error;
+        remaining.failures.push(`${resource.name}: ${error.message}`);
+      }
+    }
+    return remaining;
+  }
+
+  /** Tells people why the namespace is still there. Resolves to false: it needs more of us. */
+  async #report(name: string, remaining: RemainingContent): Promise<false> {
+    const namespace = await this.#find(name);
+    if (namespace?.metadata.deletionTimestamp === undefined) return false;
+    const object = withNamespaceConditions(namespace, remaining, nowText(this.#registry));
+    if (isDeepStrictEqual(object, namespace)) return false;
+    try {
+      await storeChanged(this.#registry, this.#namespaces, { object, dryRun: false });
+    } catch (error) {
+      // It was written meanwhile: the next look says it.
+      if (!isConflict(error) && !isNotFound(error)) throw error;
+    }
+    return false;
+  }
+
+  async #letGo(name: string, remaining: RemainingContent): Promise<boolean> {
+    const namespace = await this.#find(name);
+    if (namespace?.metadata.deletionTimestamp === undefined) return true;
+    const emptied = withoutContentFinalizer(namespace);
+    const isLast = !isHeld(this.#namespaces, emptied);
+    const object = isLast ? emptied : withNamespaceConditions(emptied, remaining, nowText(this.#registry));
     // Finalizers of others hold it, ours is gone already.
-    if (write === storeChanged && isDeepStrictEqual(object, namespace)) return true;
+    if (!isLast && isDeepStrictEqual(object, namespace)) return true;
+    const write = isLast ? storeRemoved : storeChanged;
     try {
       await write(this.#registry, this.#namespaces, { object, dryRun: false });
       return true;
@@ -103,5 +140,10 @@ export class NamespaceLifecycle {
       if (isConflict(error)) return false;
       throw error;
     }
+  }
+
+  async #find(name: string): Promise<KubeObject | undefined> {
+    const stored = await this.#registry.store.find(keyOf(this.#namespaces, undefined, name));
+    return stored && decode(stored);
   }
 }

@@ -3,7 +3,7 @@ import { withIdentity } from '../admission/identity.ts';
 import { applyJsonPatch } from '../patch/json-patch.ts';
 import { mergePatch } from '../patch/merge-patch.ts';
 import { strategicMergePatch } from '../patch/strategic-merge-patch.ts';
-import { isObject } from '../schema/json-value.ts';
+import { isObject, type JsonObject } from '../schema/json-value.ts';
 import { refuseVirtual } from './refuse-virtual.ts';
 import type { Registry, WriteOptions } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';
@@ -45,7 +45,7 @@ function patched(
     case 'merge':
       return mergePatch(current, patch);
     case 'strategic':
-      return strategicMergePatch(current, patch, resource.schema);
+      return strategicMergePatch(current, patch as JsonObject, resource.schema);
   }
 }
 

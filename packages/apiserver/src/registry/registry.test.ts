@@ -78,7 +78,7 @@ describe('the in-process client', () => {
     );
     await assert.rejects(
       create(gadget('x', { size: 1 }, { labels: { a: '-' } })),
-      messageOf(/labels\[a\]/, 'Invalid'),
+      messageOf(/metadata\.labels/, 'Invalid'),
     );
     const long = { annotations: { a: 'x'.repeat(300_000) } };
     await assert.rejects(create(gadget('x', { size: 1 }, long)), messageOf(/--server-side/, 'Invalid'));

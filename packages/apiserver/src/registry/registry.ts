@@ -2,17 +2,27 @@ import type { Clock, KeyedMutex, Logger } from '@selvedge/api';
 import type { ObjectStore } from '@selvedge/store';
 import type { UserInfo } from '../authentication/user-info.ts';
 import type { Authorizer } from '../authorization/authorizer.ts';
+import type { ServerMetrics } from '../metrics/server-metrics.ts';
 import type { NamespaceGate } from '../admission/namespace-gate.ts';
+import type { WatchCache } from '../watch-cache/watch-cache.ts';
+import type { ObjectTotals } from '../quota/object-totals.ts';
+import type { QuotaLedger } from '../quota/quota-ledger.ts';
 import type { ResourceCatalog } from './resource-catalog.ts';
 
 /** What every verb works on. */
 export interface Registry {
   readonly catalog: ResourceCatalog;
   readonly store: ObjectStore;
+  /** The store in memory: what lists and watches are answered from. */
+  readonly cache: WatchCache;
   readonly namespaces: NamespaceGate;
   /** By resource and name of an object: changes that make sense on any state take turns instead of racing. */
   readonly turns: KeyedMutex;
   readonly authorizer: Authorizer;
+  /** Absent: ResourceQuota is not served. */
+  readonly quotas: QuotaLedger | undefined;
+  readonly totals: ObjectTotals;
+  readonly metrics: ServerMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Fires when the server closes: ends watches. */

@@ -6,6 +6,7 @@ import type {
   VirtualResourceDefinition,
   VirtualSource,
 } from '../resource-definition.ts';
+import { compileSchemaRules, type SchemaRules } from '../admission/cel/schema-rules.ts';
 import { objectSchema } from '../schema/object-schema.ts';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 
@@ -18,13 +19,21 @@ export interface Resource {
   readonly apiVersion: string;
   /** Of the whole object. */
   readonly schema: StructuralSchema;
+  /** The CEL rules in the schema. */
+  readonly rules: SchemaRules | undefined;
+  /** A kind of Kubernetes' own: such read null as absent, and most have no generation. */
+  readonly isBuiltIn: boolean;
   /** Present when the kind is virtual: read-only, rows from elsewhere. */
   readonly source: VirtualSource | undefined;
+  /** Present when the objects are those of a stored kind under other names: writes go there. */
+  readonly storedAs: VirtualResourceDefinition['storedAs'];
   /** Present when the kind is only asked, never stored: serves `create` alone. */
   readonly review: ReviewDefinition['review'] | undefined;
   readonly actions: Readonly<Record<string, SubresourceAction>>;
   /** Fills in what is read from elsewhere. */
   readonly decorate: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
+  /** Whether it fills in anything at all. */
+  readonly isDecorated: boolean;
 }
 
 /** All served kinds, by group, version and plural. */
@@ -54,18 +63,27 @@ export class ResourceCatalog {
 const pathOf = (ref: Pick<ResourceRef, 'group' | 'version' | 'plural'>) =>
   `${ref.group}/${ref.version}/${ref.plural}`;
 
-function toResource(given: ResourceDefinition | VirtualResourceDefinition | ReviewDefinition): Resource {
+/** A definition with what follows from it. */
+export function toResource(
+  given: ResourceDefinition | VirtualResourceDefinition | ReviewDefinition,
+): Resource {
   const definition = 'review' in given ? { ...given, columns: [], statusSubresource: false } : given;
   const decorate = 'decorate' in definition ? definition.decorate : undefined;
+  const schema = objectSchema(definition);
+  const isSensitive = 'sensitive' in definition && definition.sensitive === true;
   return {
     definition,
     ref: definition.ref,
     name: resourceName(definition.ref),
     apiVersion: apiVersionOf(definition.ref),
-    schema: objectSchema(definition),
+    schema,
+    rules: compileSchemaRules(schema, { kind: definition.ref.kind, isSensitive }),
+    isBuiltIn: definition.strategicMergePatch ?? false,
     source: 'source' in definition ? definition.source : undefined,
+    storedAs: 'storedAs' in definition ? definition.storedAs : undefined,
     review: 'review' in given ? given.review : undefined,
     actions: ('actions' in definition ? definition.actions : undefined) ?? {},
     decorate: decorate ?? (async (objects) => objects),
+    isDecorated: decorate !== undefined,
   };
 }

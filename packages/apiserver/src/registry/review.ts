@@ -1,6 +1,5 @@
 import { invalid, type KubeObject } from '@selvedge/api';
 import { dropUnknownFields } from '../admission/strict-fields.ts';
-import { withIdentity } from '../admission/identity.ts';
 import { copyJson } from '../schema/json-value.ts';
 import { setDefaults } from '../schema/set-defaults.ts';
 import { validate } from '../schema/validate.ts';
@@ -11,9 +10,11 @@ import type { Resource } from './resource-catalog.ts';
 export async function answerReview(
   registry: Registry,
   resource: Resource,
-  { body, options }: { body: unknown; options: WriteOptions },
+  { body, options }: { body: KubeObject; options: WriteOptions },
 ): Promise<KubeObject> {
-  const object = copyJson(withIdentity(resource, body, {}));
+  const object = copyJson(body);
+  // Ours to say; older clients send it half filled.
+  delete object['status'];
   dropUnknownFields(resource, object, options);
   setDefaults(object, resource.schema);
   const errors = validate(object, resource.schema, { isSensitive: false });

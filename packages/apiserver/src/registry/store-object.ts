@@ -7,29 +7,41 @@ import {
   type KubeObject,
   notFound,
 } from '@selvedge/api';
+import type { StoredObject, WriteCondition } from '@selvedge/store';
 import { maxObjectBytes, tooLarge } from '../admission/limits.ts';
-import { decode, encode, findRevision, keyOf } from './object-codec.ts';
+import { encode, findRevision, keyOf, wireText } from './object-codec.ts';
 import type { Registry, WriteOptions } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';
+import { withText } from './wire-text.ts';
 
 const changedMeanwhile =
   'the object has been modified; please apply your changes to the latest version and try again';
 
 type DryRun = Pick<WriteOptions, 'dryRun'>;
 
-/** Stores a new object. Throws `AlreadyExists`, also for a dry run. */
+/**
+ * Stores a new object, if the quotas have room for it. Throws `AlreadyExists` and `Forbidden`, also for a dry run, and
+ * `Conflict` when the condition does not hold.
+ */
 export async function storeNew(
   registry: Registry,
   resource: Resource,
-  { object, dryRun }: { object: KubeObject } & DryRun,
+  { object, dryRun, condition }: { object: KubeObject; condition?: WriteCondition } & DryRun,
 ): Promise<KubeObject> {
   const key = keyOf(resource, object.metadata.namespace, object.metadata.name);
   const body = encodeWithin(object);
-  if (dryRun) {
-    if (await registry.store.find(key)) throw alreadyExists(resource.ref, key.name);
-    return object;
-  }
-  return decode(await inWordsOf(resource, key.name, () => registry.store.create(key, body)));
+  const { quotas, totals, store } = registry;
+  await totals.require(resource, key.name);
+  const create = async () => {
+    if (dryRun) {
+      if (await store.find(key)) throw alreadyExists(resource.ref, key.name);
+      return object;
+    }
+    const stored = await inWordsOf(resource, key.name, () => store.create(key, body, condition));
+    totals.created(resource);
+    return asStored(resource, object, stored);
+  };
+  return quotas ? quotas.charge(resource, { object, dryRun }, create) : create();
 }
 
 /** Replaces an object that has the resourceVersion given in it. Throws `Conflict`, `NotFound`. */
@@ -42,7 +54,7 @@ export async function storeChanged(
   const body = encodeWithin(object);
   if (dryRun) return object;
   const write = () => registry.store.update(keyOf(resource, namespace, name), body, revisionOf(object));
-  return decode(await inWordsOf(resource, name, write));
+  return asStored(resource, object, await inWordsOf(resource, name, write));
 }
 
 /** Removes an object that has the resourceVersion given in it. Throws `Conflict`, `NotFound`. */
@@ -55,7 +67,15 @@ export async function storeRemoved(
   if (dryRun) return object;
   const remove = () => registry.store.delete(keyOf(resource, namespace, name), revisionOf(object));
   const removed = await inWordsOf(resource, name, remove);
+  registry.totals.removed(resource);
+  registry.quotas?.release(resource, namespace);
   return { ...object, metadata: { ...object.metadata, resourceVersion: String(removed.revision) } };
+}
+
+/** What was written, with its new revision. */
+function asStored(resource: Resource, object: KubeObject, stored: StoredObject): KubeObject {
+  const metadata = { ...object.metadata, resourceVersion: String(stored.revision) };
+  return withText({ ...object, metadata }, wireText(resource, stored));
 }
 
 function revisionOf({ metadata }: KubeObject): number {

@@ -1,6 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
 import {
-  badRequest,
   conflict,
   fieldInvalid,
   invalid,
@@ -9,9 +7,10 @@ import {
   notFound,
   type ObjectName,
 } from '@selvedge/api';
-import { admit, hasSameContent } from '../admission/admit.ts';
+import { admit } from '../admission/admit.ts';
 import { withIdentity } from '../admission/identity.ts';
 import { isHeld } from '../admission/namespace-object.ts';
+import { isSameButForTimes, withManagers } from '../managed-fields/managers.ts';
 import { trackUpdate } from '../managed-fields/track-update.ts';
 import { copyJson } from '../schema/json-value.ts';
 import { prune } from '../schema/prune.ts';
@@ -38,14 +37,21 @@ export async function updateObject(
   refuseVirtual(resource, 'update');
   const { target, part, options } = request;
   const sent = withIdentity(resource, request.body, target);
-  const change = () => {
+  // Kubernetes lets its own kinds be overwritten whatever they are.
+  const { unconditionalUpdate = resource.isBuiltIn } = resource.definition;
+  const isUnconditional = unconditionalUpdate && !isVersion(sent.metadata.resourceVersion);
+  const change = (current: KubeObject) => {
+    checkPreconditions(resource, current, sent);
     const { resourceVersion } = sent.metadata;
-    if (resourceVersion && resourceVersion !== '0') return copyJson(sent);
+    if (isUnconditional || isVersion(resourceVersion)) return copyJson(sent);
     const detail = 'must be specified for an update';
-    throw invalid(resource.ref, target.name, [fieldInvalid('metadata.resourceVersion', 0, detail)]);
+    const { group, plural: kind } = resource.ref;
+    throw invalid({ group, kind }, target.name, [fieldInvalid('metadata.resourceVersion', 0, detail)]);
   };
-  return changeObject(registry, resource, { target, part, options, retry: false, change });
+  return changeObject(registry, resource, { target, part, options, retry: isUnconditional, change });
 }
+
+const isVersion = (text: string | undefined): boolean => text !== undefined && text !== '' && text !== '0';
 
 export interface ChangeRequest {
   readonly target: ObjectName;
@@ -58,6 +64,8 @@ export interface ChangeRequest {
   readonly change: (current: KubeObject) => KubeObject;
   /** The change makes sense on any state: when another write comes in between, it is made again on the newest. */
   readonly retry: boolean;
+  /** Door that the change comes through, for field ownership; absent: `status` of that part, else none. */
+  readonly subresource?: string;
   /** Who owns what afterwards; absent: as an update by `options.fieldManager`. */
   readonly track?: (before: KubeObject, after: KubeObject) => KubeObject['metadata']['managedFields'];
 }
@@ -91,6 +99,7 @@ async function changeStored(
     const current = decode(stored);
     prune(current, resource.schema);
     const wanted = request.change(copyJson(current));
+    if (request.retry) checkSameUid(resource, current, wanted);
     checkPreconditions(resource, current, wanted);
     try {
       return await write(registry, resource, { request, current, wanted });
@@ -98,6 +107,16 @@ async function changeStored(
       if (!request.retry || !isConflict(error) || attempt === maxAttempts) throw error;
     }
   }
+}
+
+/** A patch has no preconditions but its resourceVersion: with another uid it tries to change what cannot change. */
+function checkSameUid(
+  resource: Resource,
+  current: KubeObject,
+  { metadata: { name, uid } }: KubeObject,
+): void {
+  if (!uid || uid === current.metadata.uid) return;
+  throw invalid(resource.ref, name, [fieldInvalid('metadata.uid', uid, 'field is immutable')]);
 }
 
 interface Write {
@@ -115,35 +134,24 @@ async function write(
   const object =
     part === 'status' ? withStatusOf(current, wanted) : withoutStatusOf(resource, current, wanted);
   object.metadata = keepServerMetadata(object.metadata, current.metadata);
-  const admitted = await admit({
-    resource,
-    object,
-    previous: current,
-    options,
-    part,
-    authorizer: registry.authorizer,
-  });
-  if (!hasSameContent(resource, admitted, current)) {
+  const admission = await admit(registry, { resource, object, previous: current, options, part });
+  const { object: admitted, isContentChanged } = admission;
+  if (isContentChanged && !resource.isBuiltIn) {
     admitted.metadata = { ...admitted.metadata, generation: (current.metadata.generation ?? 0) + 1 };
   }
-  const managedFields = (request.track ?? trackerOf(registry, resource, request))(current, admitted) ?? [];
-  const complete: KubeObject = {
-    ...admitted,
-    metadata: {
-      ...admitted.metadata,
-      managedFields,
-      resourceVersion: current.metadata.resourceVersion ?? '',
-    },
-  };
+  const track = request.track ?? trackerOf(registry, resource, request);
+  const complete = withManagers(admitted, track(current, admitted));
+  complete.metadata.resourceVersion = current.metadata.resourceVersion ?? '';
   const { dryRun } = options;
   if (complete.metadata.deletionTimestamp !== undefined && !isHeld(resource, complete)) {
     return storeRemoved(registry, resource, { object: complete, dryRun });
   }
-  if (isDeepStrictEqual(complete, current)) return current;
+  if (isSameButForTimes(complete, current)) return current;
   return storeChanged(registry, resource, { object: complete, dryRun });
 }
 
-function checkPreconditions(resource: Resource, current: KubeObject, wanted: KubeObject): void {
+/** Throws `Conflict` when `wanted` names another life or another state of the object. */
+export function checkPreconditions(resource: Resource, current: KubeObject, wanted: KubeObject): void {
   const { name, uid, resourceVersion } = wanted.metadata;
   if (uid && uid !== current.metadata.uid) {
     const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.metadata.uid}`;
@@ -185,7 +193,6 @@ function keepServerMetadata(
     'creationTimestamp',
     'deletionTimestamp',
     'deletionGracePeriodSeconds',
-    'generateName',
     'selfLink',
   ] as const;
   for (const field of kept) {
@@ -196,18 +203,19 @@ function keepServerMetadata(
   return result as unknown as KubeObject['metadata'];
 }
 
-function trackerOf(registry: Registry, resource: Resource, { options, part }: ChangeRequest) {
+function trackerOf(registry: Registry, resource: Resource, request: ChangeRequest) {
+  const { options, part, subresource = part === 'status' ? 'status' : undefined } = request;
   const manager = {
     manager: options.fieldManager,
     operation: 'Update' as const,
     apiVersion: resource.apiVersion,
-    ...(part === 'status' ? { subresource: 'status' } : {}),
+    ...(subresource === undefined ? {} : { subresource }),
   };
   return (before: KubeObject, after: KubeObject) =>
     trackUpdate({ before, after, schema: resource.schema, manager, now: nowText(registry) });
 }
 
 /** For verbs on `…/status` of a kind that has none. */
-export function requireStatusSubresource(resource: Resource): void {
-  if (!resource.definition.statusSubresource) throw badRequest(`${resource.name} has no status subresource`);
+export function requireStatusSubresource(resource: Resource, name = ''): void {
+  if (!resource.definition.statusSubresource) throw notFound(resource.ref, name);
 }

@@ -12,12 +12,46 @@ export function fieldOf(object: JsonObject, name: string): unknown {
 
 /** A copy as it would arrive over the wire: no `undefined`, no shared parts. */
 export function copyJson<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
+  return copyOf(value) as T;
 }
+
+/** Several times as fast as encoding and parsing: texts need not be copied. */
+function copyOf(value: unknown): unknown {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => (isWireValue(item) ? copyOf(item) : null));
+  if ('toJSON' in value && typeof value.toJSON === 'function') return JSON.parse(JSON.stringify(value));
+  const copy: JsonObject = {};
+  for (const [name, child] of Object.entries(value)) {
+    if (!isWireValue(child)) continue;
+    if (name === '__proto__') Object.defineProperty(copy, name, { value: copyOf(child), ...plainProperty });
+    else copy[name] = copyOf(child);
+  }
+  return copy;
+}
+
+const plainProperty = { writable: true, enumerable: true, configurable: true } as const;
+
+const isWireValue = (value: unknown): boolean =>
+  value !== undefined && typeof value !== 'function' && typeof value !== 'symbol';
 
 /** Whether lists and objects stand more than `levels` deep in each other. */
 export function isDeeperThan(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (levels <= 0) return true;
   return Object.values(value).some((child) => isDeeperThan(child, levels - 1));
+}
+
+/** Whether two values are the same JSON; the order of keys does not count. */
+export function isSameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a)) {
+    return Array.isArray(b) && a.length === b.length && a.every((item, i) => isSameJson(item, b[i]));
+  }
+  if (Array.isArray(b)) return false;
+  const [ours, theirs] = [a as JsonObject, b as JsonObject];
+  const names = Object.keys(ours);
+  if (names.length !== Object.keys(theirs).length) return false;
+  return names.every((name) => Object.hasOwn(theirs, name) && isSameJson(ours[name], theirs[name]));
 }

@@ -1,4 +1,5 @@
 import type { JsonSchema, ResourceDefinition } from '../resource-definition.ts';
+import { isObject } from './json-value.ts';
 import { readSchema, type StructuralSchema } from './structural-schema.ts';
 
 const text = (description: string): JsonSchema => ({ type: 'string', description });
@@ -77,7 +78,7 @@ export const objectMetaSchema: JsonSchema = {
 
 /** Schema of a kind's whole object: what the definition says, with apiVersion, kind and metadata. */
 export function objectSchema(
-  definition: Pick<ResourceDefinition, 'schema' | 'ref' | 'description'>,
+  definition: Pick<ResourceDefinition, 'schema' | 'ref' | 'description' | 'strategicMergePatch'>,
 ): StructuralSchema {
   const { schema, ref, description } = definition;
   const own = readSchema({ ...schema, type: 'object', description }, ref.kind);
@@ -85,7 +86,20 @@ export function objectSchema(
     ['apiVersion', readSchema(text('Version of the schema of this object.'))],
     ['kind', readSchema(text('Kind of this object.'))],
     ['metadata', readSchema(objectMetaSchema)],
-    ...own.properties,
+    ...(definition.strategicMergePatch ? withZeros(own).properties : own.properties),
   ]);
   return { ...own, properties };
+}
+
+/** The defaults of a built-in kind that are but Go's zero values. */
+function withZeros(schema: StructuralSchema): StructuralSchema {
+  const { default: value } = schema;
+  const isZero = value === null || value === '' || (isObject(value) && Object.keys(value).length === 0);
+  const properties = [...schema.properties].map(([name, s]) => [name, withZeros(s)] as const);
+  return {
+    ...schema,
+    properties: new Map(properties),
+    ...(schema.items ? { items: withZeros(schema.items) } : {}),
+    ...(isZero ? { zero: value } : {}),
+  };
 }

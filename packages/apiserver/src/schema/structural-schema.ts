@@ -1,5 +1,6 @@
 import type { JsonSchema } from '../resource-definition.ts';
 import { isObject } from './json-value.ts';
+import { readValidationRules, type ValidationRule } from './validation-rule.ts';
 
 export type SchemaType = 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean' | 'any';
 
@@ -26,8 +27,15 @@ export interface StructuralSchema {
   readonly listMapKeys: readonly string[];
   /** One value to field ownership, not a field for each key. */
   readonly atomicMap: boolean;
+  /**
+   * What Go writes for a field of a built-in kind that is not set and not left out then (`{}`, `""`, `null`). To field
+   * ownership it is there even when it is not.
+   */
+  readonly zero?: unknown;
   readonly preserveUnknownFields: boolean;
   readonly intOrString: boolean;
+  /** CEL rules. */
+  readonly validations?: readonly ValidationRule[];
 }
 
 export interface Limits {
@@ -91,6 +99,7 @@ export function readSchema(schema: JsonSchema, path = 'schema'): StructuralSchem
       schema['additionalProperties'] === true ||
       (type === 'any' && !union),
     intOrString: schema['x-kubernetes-int-or-string'] === true,
+    ...('x-kubernetes-validations' in schema ? { validations: readValidationRules(schema, path) } : {}),
   };
 }
 
@@ -110,9 +119,12 @@ interface Union {
   alternatives?: StructuralSchema[];
 }
 
+const intOrString: JsonSchema[] = [{ type: 'integer' }, { type: 'string' }];
+
 /** `anyOf` of literals is an enum; of scalars, a choice. Anything else has no structural form. */
 function readUnion(schema: JsonSchema, path: string): Union | undefined {
-  const members = schema['anyOf'] as JsonSchema[] | undefined;
+  const implied = schema['x-kubernetes-int-or-string'] === true ? intOrString : undefined;
+  const members = (schema['anyOf'] as JsonSchema[] | undefined) ?? implied;
   if (!members) return undefined;
   if (members.every((m) => 'const' in m)) {
     const values = members.map((m) => m['const'] as string | number | boolean);

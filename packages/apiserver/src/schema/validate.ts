@@ -4,9 +4,10 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldTypeInvalid,
 } from '@selvedge/api';
+import { FieldPath } from './field-path.ts';
 import { fieldOf, isObject, type JsonObject } from './json-value.ts';
-import { join } from './prune.ts';
 import type { Limits, SchemaType, StructuralSchema } from './structural-schema.ts';
 
 /** So that one wrong object cannot fill the log and the screen. */
@@ -29,14 +30,15 @@ export function validate(
   schema: StructuralSchema,
   { isSensitive = false }: { isSensitive?: boolean } = {},
 ): FieldError[] {
-  const errors: FieldError[] = [];
-  check(object, { schema, path: '', errors, quotable: isSensitive ? quoteScalars : quoteAnything });
-  return errors.slice(0, maxErrors);
+  const quotable = isSensitive ? quoteScalars : quoteAnything;
+  const walk: Walk = { path: new FieldPath(), errors: [], quotable };
+  check(object, schema, walk);
+  return walk.errors.slice(0, maxErrors);
 }
 
-interface Visit {
-  readonly schema: StructuralSchema;
-  readonly path: string;
+interface Walk {
+  /** Where it is now. */
+  readonly path: FieldPath;
   readonly errors: FieldError[];
   readonly quotable: Quotable;
 }
@@ -51,32 +53,32 @@ const typeNames: Record<SchemaType, string> = {
   any: 'must be a value',
 };
 
-function check(value: unknown, outer: Visit): void {
-  const visit = holdsSecrets(outer) ? { ...outer, quotable: hide } : outer;
-  const { schema, path, errors, quotable } = visit;
+function check(value: unknown, schema: StructuralSchema, outer: Walk): void {
+  const walk = holdsSecrets(schema, outer) ? { ...outer, quotable: hide } : outer;
+  const { path, errors, quotable } = walk;
   if (errors.length > maxErrors || (value === null && schema.nullable)) return;
   if (schema.alternatives) {
-    checkAlternatives(value, schema.alternatives, visit);
+    checkAlternatives(value, schema.alternatives, walk);
     return;
   }
   if (!hasType(value, schema.type)) {
-    errors.push(fieldInvalid(path, quotable(value), typeNames[schema.type]));
+    errors.push(fieldTypeInvalid(path.toString(), quotable(value), typeNames[schema.type]));
     return;
   }
   if (schema.enum && !schema.enum.includes(value as string)) {
-    errors.push(fieldNotSupported(path, quotable(value), schema.enum.map(String)));
+    errors.push(fieldNotSupported(path.toString(), quotable(value), schema.enum.map(String)));
     return;
   }
-  if (typeof value === 'string') checkString(value, visit);
-  else if (typeof value === 'number') checkNumber(value, visit);
-  else if (Array.isArray(value)) checkList(value, visit);
-  else if (isObject(value)) checkObject(value, visit);
+  if (typeof value === 'string') checkString(value, schema, walk);
+  else if (typeof value === 'number') checkNumber(value, schema, walk);
+  else if (Array.isArray(value)) checkList(value, schema, walk);
+  else if (isObject(value)) checkObject(value, schema, walk);
 }
 
 /** In a sensitive kind: free-form objects (whole manifests), and maps that are the object's own data. */
-function holdsSecrets({ schema, path, quotable }: Visit): boolean {
+function holdsSecrets(schema: StructuralSchema, { path, quotable }: Walk): boolean {
   if (quotable !== quoteScalars) return false;
-  const isOwnData = schema.additionalProperties !== undefined && /^[^.[]+$/.test(path);
+  const isOwnData = schema.additionalProperties !== undefined && path.depth === 1;
   return isOwnData || schema.preserveUnknownFields;
 }
 
@@ -95,35 +97,36 @@ function hasType(value: unknown, type: SchemaType): boolean {
   }
 }
 
-function checkAlternatives(value: unknown, alternatives: readonly StructuralSchema[], visit: Visit): void {
+function checkAlternatives(value: unknown, alternatives: readonly StructuralSchema[], walk: Walk): void {
   const fitting = alternatives.find((a) => hasType(value, a.type));
   if (fitting) {
-    check(value, { ...visit, schema: fitting });
+    check(value, fitting, walk);
     return;
   }
   const names = alternatives.map((a) => typeNames[a.type].replace('must be ', ''));
-  visit.errors.push(fieldInvalid(visit.path, visit.quotable(value), `must be ${names.join(' or ')}`));
+  const { path, errors, quotable } = walk;
+  errors.push(fieldInvalid(path.toString(), quotable(value), `must be ${names.join(' or ')}`));
 }
 
-function checkString(value: string, { schema, path, errors, quotable }: Visit): void {
+function checkString(value: string, schema: StructuralSchema, { path, errors, quotable }: Walk): void {
   const { minLength = 0, maxLength = Infinity, pattern } = schema.limits;
   // Length counts characters, as JSON Schema does, not UTF-16 units.
   const length =
     value.length < minLength * 2 || value.length > maxLength ? Array.from(value).length : value.length;
   if (length < minLength) {
     const detail = minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`;
-    errors.push(fieldInvalid(path, quotable(value), detail));
+    errors.push(fieldInvalid(path.toString(), quotable(value), detail));
   } else if (length > maxLength) {
     errors.push({
       reason: 'FieldValueTooLong',
-      field: path,
+      field: path.toString(),
       message: `Too long: must have at most ${maxLength} characters`,
     });
   } else if (pattern && !pattern.test(value)) {
-    errors.push(fieldInvalid(path, quotable(value), `must match ${pattern.source}`));
+    errors.push(fieldInvalid(path.toString(), quotable(value), `must match ${pattern.source}`));
   } else {
     const fault = schema.format === undefined ? undefined : formatFaults[schema.format]?.(value);
-    if (fault) errors.push(fieldInvalid(path, quotable(value), fault));
+    if (fault) errors.push(fieldInvalid(path.toString(), quotable(value), fault));
   }
 }
 
@@ -137,9 +140,9 @@ const formatFaults: Record<string, ((value: string) => string | undefined) | und
   byte: (value) => (base64.test(value) ? undefined : 'must be base64'),
 };
 
-function checkNumber(value: number, { schema, path, errors, quotable }: Visit): void {
+function checkNumber(value: number, schema: StructuralSchema, { path, errors, quotable }: Walk): void {
   const fault = faultOfNumber(value, schema.limits);
-  if (fault) errors.push(fieldInvalid(path, quotable(value), fault));
+  if (fault) errors.push(fieldInvalid(path.toString(), quotable(value), fault));
 }
 
 function faultOfNumber(value: number, limits: Limits): string | undefined {
@@ -152,36 +155,43 @@ function faultOfNumber(value: number, limits: Limits): string | undefined {
   return undefined;
 }
 
-function checkList(value: readonly unknown[], { schema, path, errors, quotable }: Visit): void {
-  const { minItems = 0, maxItems = Infinity } = schema.limits;
+function checkList(value: readonly unknown[], schema: StructuralSchema, walk: Walk): void {
+  const { path, errors, quotable } = walk;
+  const { items, limits } = schema;
+  const { minItems = 0, maxItems = Infinity } = limits;
   if (value.length < minItems) {
-    errors.push(
-      fieldInvalid(
-        path,
-        quotable(value),
-        `must have at least ${minItems} ${minItems === 1 ? 'item' : 'items'}`,
-      ),
-    );
+    const detail = `must have at least ${minItems} ${minItems === 1 ? 'item' : 'items'}`;
+    errors.push(fieldInvalid(path.toString(), quotable(value), detail));
   }
   if (value.length > maxItems) {
-    errors.push(fieldInvalid(path, value.length, `must have at most ${maxItems} items`));
+    errors.push(fieldInvalid(path.toString(), value.length, `must have at most ${maxItems} items`));
     return;
   }
-  const { items } = schema;
-  if (items)
-    for (const [i, item] of value.entries())
-      check(item, { schema: items, path: `${path}[${i}]`, errors, quotable });
-  checkUnique(value, { schema, path, errors, quotable });
+  if (items) {
+    for (const [i, item] of value.entries()) {
+      path.enter(i);
+      check(item, items, walk);
+      path.leave();
+    }
+  }
+  checkUnique(value, schema, walk);
 }
 
-function checkUnique(value: readonly unknown[], { schema, path, errors, quotable }: Visit): void {
-  if (schema.listType === 'atomic') return;
-  const seen = new Set<string>();
+function checkUnique(
+  value: readonly unknown[],
+  schema: StructuralSchema,
+  { path, errors, quotable }: Walk,
+): void {
+  // Of metadata Kubernetes does not ask it: finalizers may stand twice.
+  if (schema.listType === 'atomic' || path.root === 'metadata') return;
+  const seen = new Map<string, number>();
   for (const [i, item] of value.entries()) {
     const identity = schema.listType === 'set' ? item : keysOf(item, schema.listMapKeys);
     const text = JSON.stringify(identity);
-    if (seen.has(text)) errors.push(fieldDuplicate(`${path}[${i}]`, quotable(identity)));
-    seen.add(text);
+    const times = seen.get(text) ?? 0;
+    // Each identity once, however often it stands.
+    if (times === 1) errors.push(fieldDuplicate(`${path.toString()}[${i}]`, quotable(identity)));
+    seen.set(text, times + 1);
   }
 }
 
@@ -190,24 +200,26 @@ function keysOf(item: unknown, keys: readonly string[]): JsonObject {
   return Object.fromEntries(keys.map((key) => [key, fieldOf(object, key)]));
 }
 
-function checkObject(value: JsonObject, { schema, path, errors, quotable }: Visit): void {
+function checkObject(value: JsonObject, schema: StructuralSchema, walk: Walk): void {
+  const { path, errors, quotable } = walk;
   const { minProperties = 0, maxProperties = Infinity } = schema.limits;
   const names = Object.keys(value);
   if (names.length < minProperties) {
-    errors.push(fieldInvalid(path, quotable(value), `must have at least ${minProperties} keys`));
+    errors.push(fieldInvalid(path.toString(), quotable(value), `must have at least ${minProperties} keys`));
   }
   if (names.length > maxProperties) {
-    errors.push(fieldInvalid(path, names.length, `must have at most ${maxProperties} keys`));
+    errors.push(fieldInvalid(path.toString(), names.length, `must have at most ${maxProperties} keys`));
   }
   for (const name of schema.required) {
-    if (!Object.hasOwn(value, name)) errors.push(fieldRequired(join(path, name), 'must be set'));
+    if (!Object.hasOwn(value, name)) errors.push(fieldRequired(path.ofField(name), 'must be set'));
   }
   for (const name of names) {
     const known = schema.properties.get(name);
     const property = known ?? schema.additionalProperties;
-    if (property) {
-      const child = known ? join(path, name) : `${path}[${name}]`;
-      check(value[name], { schema: property, path: child, errors, quotable });
-    }
+    if (!property) continue;
+    if (known) path.enter(name);
+    else path.enterKey(name);
+    check(value[name], property, walk);
+    path.leave();
   }
 }

@@ -3,11 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Clock, ObjectClient } from '@selvedge/api';
+import type { Clock, Logger, ObjectClient } from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
-import { openSqliteStore, type SqliteStore } from '@selvedge/store';
-import { type ApiServer, createApiServer } from '../api-server.ts';
-import type { ResourceDefinition, VirtualResourceDefinition } from '../resource-definition.ts';
+import { type ObjectStore, openSqliteStore, type Store } from '@selvedge/store';
+import { type ApiServer, type ApiServerOptions, createApiServer } from '../api-server.ts';
 import { sampleDefinitions } from './sample-definitions.ts';
 
 export const admin = { name: 'admin', groups: ['system:masters'] };
@@ -15,7 +14,7 @@ export const admin = { name: 'admin', groups: ['system:masters'] };
 export interface TestServer {
   readonly api: ApiServer;
   readonly client: ObjectClient;
-  readonly store: SqliteStore;
+  readonly store: Store;
   readonly url: string;
   request(method: string, path: string, options?: RequestOptions): Promise<TestAnswer>;
   /** The same data under a new server. */
@@ -36,29 +35,44 @@ export interface TestAnswer {
   readonly body: Record<string, unknown> & { message: string };
 }
 
+type Definitions = ApiServerOptions['definitions'];
+
 interface TestServerOptions {
-  readonly definitions?: readonly (ResourceDefinition | VirtualResourceDefinition)[];
+  /** Or what makes them, for kinds that read the store. */
+  readonly definitions?: Definitions | ((store: ObjectStore) => Definitions);
   readonly clock?: Clock;
   readonly directory?: string;
+  readonly logger?: Logger;
+  /** Default: SQLite in `directory`. */
+  readonly openStore?: () => Promise<Store>;
+  readonly server?: Partial<Pick<ApiServerOptions, 'limits' | 'audit' | 'endpoints' | 'healthChecks'>>;
 }
 
-/** A server over a real store in a new folder, reached over HTTP without TLS; the header `x-user: none` is nobody. */
+/**
+ * A server over a real store in a new folder, reached over HTTP without TLS. The header `x-user` says who asks (`none`:
+ * nobody; absent: the admin), `x-groups` in which groups, with commas between.
+ */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { definitions = sampleDefinitions, clock = systemClock } = options;
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'selvedge-apiserver-')));
-  const logger = createLogger({ level: 'silent' });
-  const store = await openSqliteStore({
-    path: join(directory, 'store.db'),
+  const { logger = createLogger({ level: 'silent' }) } = options;
+  const openSqlite = () =>
+    openSqliteStore({ path: join(directory, 'store.db'), clock, logger, progressIntervalMilliseconds: 50 });
+  const store = await (options.openStore ?? openSqlite)();
+  const api = await createApiServer({
+    ...options.server,
+    definitions: typeof definitions === 'function' ? definitions(store.objects) : definitions,
+    store: store.objects,
     clock,
     logger,
-    progressIntervalMilliseconds: 50,
   });
-  const api = await createApiServer({ definitions, store: store.objects, clock, logger });
-  const users = { none: undefined, nobody: { name: 'nobody', groups: [] } } as const;
   const http = createServer((req, res) => {
     const name = String(req.headers['x-user'] ?? '');
-    const user = name === 'none' || name === 'nobody' ? users[name] : admin;
-    void api.handle(req, res, user ? { certificateUser: user } : {});
+    const groups = String(req.headers['x-groups'] ?? '')
+      .split(',')
+      .filter((group) => group !== '');
+    const user = name === '' ? admin : { name, groups };
+    void api.handle(req, res, name === 'none' ? {} : { certificateUser: user });
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
