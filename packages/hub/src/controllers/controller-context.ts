@@ -4,9 +4,11 @@ import type {
   EnrollmentToken,
   KeyedMutex,
   Logger,
+  Namespace,
   ObjectClient,
   Release,
   Rollout,
+  ServiceAccount,
   Site,
 } from '@selvedge/api';
 import type { Informer } from '@selvedge/kube';
@@ -31,6 +33,8 @@ export interface ControllerContext extends ControllerOptions {
     readonly rollouts: Informer<Rollout>;
     readonly sites: Informer<Site>;
     readonly tokens: Informer<EnrollmentToken>;
+    readonly namespaces: Informer<Namespace>;
+    readonly serviceAccounts: Informer<ServiceAccount>;
   };
   readonly recorder: EventRecorder;
   /**

@@ -5,11 +5,15 @@ import {
   enrollmentTokens,
   KeyedMutex,
   type KubeObject,
+  type Namespace,
+  namespaces,
   type Release,
   type ResourceRef,
   type Rollout,
   releases,
   rollouts,
+  type ServiceAccount,
+  serviceAccounts,
   type Site,
   sites,
 } from '@selvedge/api';
@@ -21,9 +25,11 @@ import { runEnrollmentTokenController } from './enrollment-token/enrollment-toke
 import { expireEvents } from './event/event-expiry.ts';
 import { EventRecorder } from './event/event-recorder.ts';
 import { runRolloutController } from './rollout/rollout-controller.ts';
+import { runDefaultServiceAccountController } from './service-account/default-service-account-controller.ts';
 import { runSiteController } from './site/site-controller.ts';
 
 export type { ControllerOptions } from './controller-context.ts';
+export { runTokenSecretController } from './service-account/token-secret-controller.ts';
 
 /**
  * Starts everything that turns what people wrote into what sites are to do. `stopped` resolves when the signal has fired
@@ -39,6 +45,8 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     rollouts: informerOf<Rollout>(rollouts),
     sites: informerOf<Site>(sites),
     tokens: informerOf<EnrollmentToken>(enrollmentTokens),
+    namespaces: informerOf<Namespace>(namespaces),
+    serviceAccounts: informerOf<ServiceAccount>(serviceAccounts),
   };
   const recorder = new EventRecorder({ client, clock, logger });
   const ctx: ControllerContext = {
@@ -54,6 +62,7 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     runSiteController(ctx),
     runEnrollmentTokenController(ctx),
     runContentController(ctx),
+    runDefaultServiceAccountController(ctx),
     expireEvents(ctx),
     ...Object.values(informers).map((informer) => informer.run(signal)),
   ];

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { ApiRequest, ApiResponse } from '@selvedge/apiserver';
 import { type Clock, hubTimeHeader, isStatusError, type Logger, StatusError } from '@selvedge/api';
 
-export type HttpRequest = IncomingMessage | Http2ServerRequest;
-export type HttpResponse = ServerResponse | Http2ServerResponse;
+export type HttpRequest = ApiRequest;
+export type HttpResponse = ApiResponse;
 
 export interface Answer {
   readonly code: number;

@@ -1,6 +1,10 @@
 import type { Clock } from '@selvedge/api';
 
-/** Remembers one-time ids until they expire by themselves. */
+/**
+ * Remembers one-time ids until they expire by themselves. Of several hubs on one database each remembers its own: a
+ * request that is sent again to another one is answered again, and does nothing new, since a use of a token belongs to
+ * one key.
+ */
 export class ReplayGuard {
   readonly #clock: Clock;
   readonly #expiry = new Map<string, number>();

@@ -40,6 +40,11 @@ export class SignedStates {
     return (await this.#load(site, siteUid)).summary;
   }
 
+  /** As `summary`, but read now: another hub's change may be on its way to this one. */
+  async freshSummary(site: string, siteUid: string): Promise<SiteSummary> {
+    return (await this.#load(site, siteUid)).summary;
+  }
+
   /** The whole present state with the JWS of its header. */
   async signedState(
     site: string,

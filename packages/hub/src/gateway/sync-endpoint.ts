@@ -68,11 +68,11 @@ export class SyncEndpoint {
   }
 
   async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
-    const { site: name, siteUid } = agent.key;
+    const { site: name } = agent.key;
     const deadline = this.#o.clock.now().getTime() + this.#waitMilliseconds(request);
     this.#touch(name, request);
     if (request.reports.length > 0) await this.#saveReports(name, request);
-    const summary = await this.#o.states.summary(name, siteUid);
+    const summary = await this.#summaryFor(agent, request);
     if (request.reportsDigest === summary.reportsDigest) this.#touch(name, request, request.observedTime);
     await this.#o.status.observe(agent.site, { request, key: agent.key, hubEpoch: summary.epoch });
     let response = await this.#respondIfDue({ agent, request, summary, outcome: 'changed' });
@@ -91,8 +91,18 @@ export class SyncEndpoint {
     outcome: PollOutcome,
   ): Promise<SyncResponse | undefined> {
     const confirmed = outcome === 'changed' ? await this.#o.authentication.confirm(agent) : agent;
-    const summary = await this.#o.states.summary(agent.key.site, agent.key.siteUid);
+    const summary = await this.#summaryFor(agent, request);
     return this.#respondIfDue({ agent: confirmed, request, summary, outcome });
+  }
+
+  /**
+   * An agent that seems to know more than the hub has often only been at another hub a moment ago, so the store itself
+   * is asked before anything is made of it.
+   */
+  async #summaryFor({ key }: AuthenticatedAgent, request: SyncRequest): Promise<SiteSummary> {
+    const summary = await this.#o.states.summary(key.site, key.siteUid);
+    const isAhead = request.epoch > summary.epoch || request.reportsDigest !== summary.reportsDigest;
+    return isAhead ? this.#o.states.freshSummary(key.site, key.siteUid) : summary;
   }
 
   /** `undefined` while there is nothing to say but the wait is not over. */

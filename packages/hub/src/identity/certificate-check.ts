@@ -38,8 +38,14 @@ export function findRenewalReason(
   return undefined;
 }
 
+/** DNS names and addresses that a certificate covers. */
+export function namesOf(certificate: X509Certificate): string[] {
+  const names = certificate.subjectAltName?.split(', ') ?? [];
+  return names.map((name) => name.replace(/^(DNS|IP Address):/, ''));
+}
+
 function hasExactNames(certificate: X509Certificate, names: readonly string[]): boolean {
-  const present = certificate.subjectAltName?.split(', ') ?? [];
+  const present = namesOf(certificate);
   const covers = (name: string) =>
     (isIP(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
   return present.length === names.length && names.every(covers);

@@ -37,14 +37,17 @@ describe('hub identity', () => {
     const directory = temporaryDirectory(t);
     const first = await open(directory);
     const pair = await first.serverCertificate(names);
-    const kubeconfigPath = await first.writeAdminKubeconfig('https://127.0.0.1:6480');
+    const kubeconfigPath = await first.writeAdminKubeconfig({
+      server: 'https://127.0.0.1:6480',
+      authorities: first.caCertificate,
+    });
     const again = await open(directory);
     assert.equal(again.hubId, first.hubId);
     assert.equal(again.fleetKey.publicKey, first.fleetKey.publicKey);
     assert.equal(again.fleetKey.fingerprint, keyFingerprint(first.fleetKey.publicKey));
     assert.equal(again.caCertificate, first.caCertificate);
-    assert.deepEqual(again.storeKey, first.storeKey);
-    assert.equal(again.storeKey.length, 32);
+    assert.deepEqual(again.storeKeys, first.storeKeys);
+    assert.equal(again.storeKeys.active.length, 32);
     assert.equal(again.enrollmentSecret('uid'), first.enrollmentSecret('uid'));
     assert.deepEqual(await again.serverCertificate(names), pair);
     assert.equal(statSync(join(directory, 'keys')).mode & 0o777, 0o700);
@@ -68,12 +71,18 @@ describe('hub identity', () => {
 
   test('the kubeconfig is that of CN=admin, O=system:masters', async (t) => {
     const identity = await open(temporaryDirectory(t));
-    const path = await identity.writeAdminKubeconfig('https://127.0.0.1:1');
+    const path = await identity.writeAdminKubeconfig({
+      server: 'https://127.0.0.1:1',
+      authorities: identity.caCertificate,
+    });
     const config = JSON.parse(readFileSync(path, 'utf8'));
     assert.equal(config.clusters[0].cluster.server, 'https://127.0.0.1:1');
     const pem = Buffer.from(config.users[0].user['client-certificate-data'], 'base64').toString();
     assert.equal(new X509Certificate(pem).subject, 'O=system:masters\nCN=admin');
-    await identity.writeAdminKubeconfig('https://127.0.0.1:2');
+    await identity.writeAdminKubeconfig({
+      server: 'https://127.0.0.1:2',
+      authorities: identity.caCertificate,
+    });
     assert.match(readFileSync(path, 'utf8'), /https:\/\/127\.0\.0\.1:2"/);
   });
 

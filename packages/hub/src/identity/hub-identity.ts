@@ -4,9 +4,12 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Logger } from '@selvedge/api';
 import { writeFileAtomically } from '@selvedge/api/node';
-import { adminKubeconfig } from './admin-kubeconfig.ts';
-import { findRenewalReason, type KeyAndCertificate, parsePair } from './certificate-check.ts';
+import { generateSigningKeyPem } from '@selvedge/apiserver';
+import type { KeyRing } from '@selvedge/store';
+import { type ClusterAccess, userKubeconfig } from './admin-kubeconfig.ts';
+import { type KeyAndCertificate, parsePair } from './certificate-check.ts';
 import { type FleetKey, fleetKeyFromPem, generateFleetKeyPem } from './fleet-key.ts';
+import { LeafFiles } from './leaf-files.ts';
 import {
   DataDirectoryError,
   findPrivateFile,
@@ -14,6 +17,7 @@ import {
   openPrivateDirectory,
   publishDirectory,
 } from './private-file.ts';
+import { parseKeyRing, parseSymmetricKey } from './store-key-file.ts';
 
 /** Who this hub is: what agents pin, what its own certificates come from, and the keys of its store. */
 export interface HubIdentity {
@@ -21,16 +25,22 @@ export interface HubIdentity {
   readonly fleetKey: FleetKey;
   /** PEM of the hub's own authority. */
   readonly caCertificate: string;
-  /** 32 bytes: seals secrets at rest. */
-  readonly storeKey: Uint8Array;
+  /** Seal secrets at rest. */
+  readonly storeKeys: KeyRing;
   /** The secret of an EnrollmentToken, derived from its uid: nothing to store, nothing to leak. */
   enrollmentSecret(tokenUid: string): string;
   /** In constant time. */
   isEnrollmentSecret(tokenUid: string, secret: string): boolean;
   /** Key and certificate for the listener, renewed when due or when the names changed. The CA stays. */
   serverCertificate(names: readonly string[]): Promise<KeyAndCertificate>;
-  /** Writes `admin.kubeconfig` for this address, when it is not there already; returns its path. */
-  writeAdminKubeconfig(server: string): Promise<string>;
+  /** As the files are; `undefined` when one is missing. */
+  findServerCertificate(): Promise<KeyAndCertificate | undefined>;
+  readonly serverCertificatePaths: { readonly key: string; readonly certificate: string };
+  /**
+   * Writes `admin.kubeconfig` for this address, with a certificate that is renewed when due; when all of it is there
+   * already, nothing. Returns its path.
+   */
+  writeAdminKubeconfig(access: ClusterAccess): Promise<string>;
 }
 
 export interface HubIdentityOptions {
@@ -41,7 +51,6 @@ export interface HubIdentityOptions {
 
 /** First line of `keys/hub-id`; another number is another layout of the directory. */
 const layout = 'selvedge-hub 1';
-const adminUser = { name: 'admin', groups: ['system:masters'] };
 
 /**
  * Opens the identity in a data directory, making it at the first start. Everything that agents or stored data depend
@@ -64,7 +73,7 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
     }
   };
   const fleetKey = await read('fleet.key', fleetKeyFromPem);
-  const storeKey = await read('store.key', parseSymmetricKey);
+  const storeKeys = await read('store.key', parseKeyRing);
   const enrollKey = await read('enroll.key', parseSymmetricKey);
   const caKey = await read('ca.key', (text) => text);
   const caCertificate = await read('ca.crt', (certificate) => {
@@ -73,77 +82,27 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
   });
 
   const authority = { key: caKey, certificate: caCertificate };
-  const leaves = new LeafFiles(keys, authority, options);
+  const { clock, logger } = options;
+  const leaves = new LeafFiles({ directory: keys, authority, clock, logger });
   const enrollmentSecret = (tokenUid: string): string =>
     createHmac('sha256', enrollKey).update(`enrollment-token ${tokenUid}`).digest('base64url');
   return {
     hubId,
     fleetKey,
     caCertificate,
-    storeKey,
+    storeKeys,
     enrollmentSecret,
     isEnrollmentSecret: (tokenUid, secret) => isEqual(enrollmentSecret(tokenUid), secret),
-    serverCertificate: (names) => leaves.server(names),
-    writeAdminKubeconfig: async (server) => {
+    serverCertificate: (names) => leaves.open('server', names),
+    findServerCertificate: () => leaves.find('server'),
+    serverCertificatePaths: leaves.pathsOf('server'),
+    writeAdminKubeconfig: async (access) => {
       const path = join(options.dataDirectory, 'admin.kubeconfig');
-      const text = adminKubeconfig({ server, authority: caCertificate, admin: await leaves.admin() });
+      const text = userKubeconfig({ access, name: 'admin', credentials: await leaves.open('admin', []) });
       if ((await findPrivateFile(path)) !== text) await writeFileAtomically(path, text);
       return path;
     },
   };
-}
-
-/** Certificates that may be issued again at any time, in `keys/NAME.key` and `keys/NAME.crt`. */
-class LeafFiles {
-  readonly #directory: string;
-  readonly #authority: KeyAndCertificate;
-  readonly #clock: Clock;
-  readonly #log: Logger;
-
-  constructor(directory: string, authority: KeyAndCertificate, options: HubIdentityOptions) {
-    this.#directory = directory;
-    this.#authority = authority;
-    this.#clock = options.clock;
-    this.#log = options.logger.child({ component: 'identity' });
-  }
-
-  server(names: readonly string[]): Promise<KeyAndCertificate> {
-    return this.#open('server', names, async (now) => {
-      const { issueServerCertificate } = await import('./issue-certificates.ts');
-      return issueServerCertificate(this.#authority, names, now);
-    });
-  }
-
-  admin(): Promise<KeyAndCertificate> {
-    return this.#open('admin', [], async (now) => {
-      const { issueClientCertificate } = await import('./issue-certificates.ts');
-      return issueClientCertificate(this.#authority, adminUser, now);
-    });
-  }
-
-  async #open(
-    name: string,
-    names: readonly string[],
-    issue: (now: Date) => Promise<KeyAndCertificate>,
-  ): Promise<KeyAndCertificate> {
-    const keyPath = join(this.#directory, `${name}.key`);
-    const certificatePath = join(this.#directory, `${name}.crt`);
-    const now = this.#clock.now();
-    const key = await findPrivateFile(keyPath);
-    const certificate = await findPrivateFile(certificatePath);
-    let reason: string | undefined = 'missing';
-    if (key !== undefined && certificate !== undefined) {
-      const present = { key, certificate };
-      reason = findRenewalReason(present, { authority: this.#authority.certificate, names, now });
-      if (reason === undefined) return present;
-    }
-    const issued = await issue(now);
-    // A crash between the two leaves a pair that does not fit, which the next start takes for damaged and renews.
-    await writeFileAtomically(keyPath, issued.key);
-    await writeFileAtomically(certificatePath, issued.certificate);
-    this.#log.info('certificate issued', { certificate: name, reason });
-    return issued;
-  }
 }
 
 async function makeKeys(options: HubIdentityOptions, keys: string): Promise<void> {
@@ -162,6 +121,7 @@ async function makeKeys(options: HubIdentityOptions, keys: string): Promise<void
     'enroll.key': `${randomBytes(32).toString('base64')}\n`,
     'ca.key': authority.key,
     'ca.crt': authority.certificate,
+    'service-account.key': generateSigningKeyPem(),
     'hub-id': `${layout}\n${hubId}\n`,
   };
   const unfinished = `${keys}${unfinishedMark}${randomBytes(4).toString('hex')}`;
@@ -193,12 +153,6 @@ function parseHubId(path: string, text: string): string {
     throw damaged(path, new Error('not a hub id'));
   }
   return hubId;
-}
-
-function parseSymmetricKey(text: string): Uint8Array {
-  const key = Buffer.from(text.trim(), 'base64');
-  if (key.length !== 32) throw new Error(`32 bytes in base64 are wanted, there are ${key.length}`);
-  return key;
 }
 
 function damaged(path: string, cause: unknown): DataDirectoryError {

@@ -8,6 +8,7 @@ import {
   cryptoProvider,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  type JsonName,
   KeyUsageFlags,
   KeyUsagesExtension,
   PemConverter,
@@ -45,10 +46,37 @@ cryptoProvider.set(globalThis.crypto);
 /** A new certificate authority that can issue leaves only. */
 export async function issueAuthority(hubId: string, now: Date): Promise<Authority> {
   const keys = await generateKeys();
+  const name = [{ CN: ['selvedge hub'] }, { OU: [hubId] }];
+  return {
+    key: await exportKey(keys.privateKey),
+    certificate: await signAuthority({ keys, name, now }),
+  };
+}
+
+/**
+ * The same authority for another 20 years: same key, same name. What it has issued goes on being trusted by whoever
+ * trusts the old certificate or the new one.
+ */
+export async function renewAuthority(authority: Authority, now: Date): Promise<Authority> {
+  const present = new X509Certificate(authority.certificate);
+  const keys = {
+    privateKey: await importKey(authority.key),
+    publicKey: await present.publicKey.export(algorithm, ['verify'], cryptoProvider.get()),
+  };
+  const certificate = await signAuthority({ keys, name: present.subjectName.toJSON(), now });
+  return { key: authority.key, certificate };
+}
+
+async function signAuthority(options: {
+  keys: webcrypto.CryptoKeyPair;
+  name: JsonName;
+  now: Date;
+}): Promise<string> {
+  const { keys, name, now } = options;
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerialNumber(),
-    name: [{ CN: ['selvedge hub'] }, { OU: [hubId] }],
-    ...validity(now, authorityDays),
+    name,
+    ...validity(now, authorityDays * dayMilliseconds),
     keys,
     signingAlgorithm: algorithm,
     extensions: [
@@ -57,7 +85,7 @@ export async function issueAuthority(hubId: string, now: Date): Promise<Authorit
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return { key: await exportKey(keys.privateKey), certificate: certificate.toString('pem') };
+  return certificate.toString('pem');
 }
 
 /** A certificate for the HTTPS listener. `names` are DNS names and IP addresses. */
@@ -74,16 +102,17 @@ export function issueServerCertificate(
   });
 }
 
-/** A certificate by which a person or program is known: CN is the user, O the groups. */
+/** A certificate by which a person or program is known: CN is the user, O the groups. For a year unless said otherwise. */
 export function issueClientCertificate(
   authority: Authority,
   user: { name: string; groups: readonly string[] },
-  now: Date,
+  time: { now: Date; lifeMilliseconds?: number },
 ): Promise<IssuedCertificate> {
-  return issueLeaf(authority, now, {
+  return issueLeaf(authority, time.now, {
     name: [...user.groups.map((group) => ({ O: [group] })), { CN: [user.name] }],
     usage: ExtendedKeyUsage.clientAuth,
     extensions: [],
+    ...(time.lifeMilliseconds === undefined ? {} : { lifeMilliseconds: time.lifeMilliseconds }),
   });
 }
 
@@ -91,6 +120,7 @@ interface Leaf {
   readonly name: Record<string, string[]>[];
   readonly usage: string;
   readonly extensions: SubjectAlternativeNameExtension[];
+  readonly lifeMilliseconds?: number;
 }
 
 async function issueLeaf(authority: Authority, now: Date, leaf: Leaf): Promise<IssuedCertificate> {
@@ -100,7 +130,7 @@ async function issueLeaf(authority: Authority, now: Date, leaf: Leaf): Promise<I
     serialNumber: newSerialNumber(),
     subject: leaf.name,
     issuer: issuer.subject,
-    ...validity(now, leafDays),
+    ...validity(now, leaf.lifeMilliseconds ?? leafDays * dayMilliseconds),
     publicKey: keys.publicKey,
     signingKey: await importKey(authority.key),
     signingAlgorithm: algorithm,
@@ -128,10 +158,10 @@ function importKey(pem: string): Promise<webcrypto.CryptoKey> {
   return crypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(pem), algorithm, false, ['sign']);
 }
 
-function validity(now: Date, days: number): { notBefore: Date; notAfter: Date } {
+function validity(now: Date, milliseconds: number): { notBefore: Date; notAfter: Date } {
   return {
     notBefore: new Date(now.getTime() - backdateMilliseconds),
-    notAfter: new Date(now.getTime() + days * dayMilliseconds),
+    notAfter: new Date(now.getTime() + milliseconds),
   };
 }
 

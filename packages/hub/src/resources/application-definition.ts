@@ -5,7 +5,6 @@ import {
   applications,
   type FieldError,
   fieldInvalid,
-  fieldRequired,
   type KubeObject,
   type Rollout,
   resourceName,
@@ -35,7 +34,7 @@ export function applicationDefinition(objects: ObjectStore): ResourceDefinition 
     ref: applications,
     singular: 'application',
     shortNames: ['app', 'apps'],
-    categories: ['selvedge'],
+    categories: ['all', 'selvedge'],
     description: 'What is to run, and at which sites. A change goes out to them in waves.',
     statusSubresource: true,
     // Manifests hold Secrets.
@@ -93,12 +92,9 @@ function validateApplication({ metadata, spec }: Application): FieldError[] {
     errors.push(fieldInvalid('metadata.name', metadata.name, rule));
   }
   const { inline } = spec.source;
-  if (inline === undefined) {
-    errors.push(fieldRequired('spec.source', 'say where the manifests come from: exactly one of inline'));
-  } else {
-    errors.push(
-      ...validateManifests(inline.manifests, 'spec.source.inline.manifests', metadata.namespace ?? ''),
-    );
+  if (inline) {
+    const path = 'spec.source.inline.manifests';
+    errors.push(...validateManifests(inline.manifests, path, metadata.namespace ?? ''));
   }
   errors.push(...validateLabelSelector(spec.placement.siteSelector, 'spec.placement.siteSelector'));
   errors.push(...validateStrategy(spec.rollout, 'spec.rollout'));

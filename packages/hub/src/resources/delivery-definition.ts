@@ -8,7 +8,7 @@ export function deliveryDefinition(view: FleetView): VirtualResourceDefinition {
     ref: deliveries,
     singular: 'delivery',
     shortNames: ['dlv'],
-    categories: ['selvedge'],
+    categories: ['all', 'selvedge'],
     description:
       'One application at one site: what is wanted there, what the site last said, and how old that is. Read-only.',
     statusSubresource: false,

@@ -1,11 +1,12 @@
-import type { KubeObject } from '@selvedge/api';
-import type { VirtualSource } from '@selvedge/apiserver';
+import type { Clock, KubeObject } from '@selvedge/api';
+import type { VirtualEvent, VirtualSource } from '@selvedge/apiserver';
 import type { DeliveryRow } from '@selvedge/store';
 import { deliveryName, deliveryObject, parseDeliveryName, presentRow } from './delivery-object.ts';
 import type { FleetView } from './fleet-view.ts';
 
 type WatchQuery = Parameters<VirtualSource['watch']>[0];
-type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: KubeObject };
+type WatchEvent = Exclude<VirtualEvent, Progress>;
+type Progress = VirtualEvent & { type: 'progress' };
 
 /** Deliveries, made from the fleet store's rows as they are asked for. */
 export function deliverySource(view: FleetView): VirtualSource {
@@ -38,16 +39,19 @@ function groupByDelivery(rows: readonly DeliveryRow[]): Map<string, DeliveryRow[
   return Map.groupBy(rows, (row) => `${row.namespace}/${deliveryName(row)}`);
 }
 
-async function* watchDeliveries(view: FleetView, query: WatchQuery): AsyncGenerator<WatchEvent> {
+async function* watchDeliveries(view: FleetView, query: WatchQuery): AsyncGenerator<VirtualEvent> {
   const told = new ToldDeliveries(query.fromRevision);
   for await (const row of rowsAfter(view, query)) {
-    const event = await eventOf(view, row, told);
+    const event = 'type' in row ? row : await eventOf(view, row, told);
     if (event) yield event;
   }
 }
 
-/** Rows that change after the revision, in order, until the signal fires. */
-async function* rowsAfter(view: FleetView, query: WatchQuery): AsyncGenerator<DeliveryRow> {
+/** After so long without a change, watchers are told how far they have seen. */
+const progressMilliseconds = 20_000;
+
+/** Rows that change after the revision, in order, until the signal fires; between them, how far that is. */
+async function* rowsAfter(view: FleetView, query: WatchQuery): AsyncGenerator<DeliveryRow | Progress> {
   const { namespace, signal } = query;
   const changes = new RowQueue(signal);
   const unsubscribe = view.fleet.onChange((change) => {
@@ -65,8 +69,15 @@ async function* rowsAfter(view: FleetView, query: WatchQuery): AsyncGenerator<De
           last = row.revision;
           yield row;
         }
+        last = Math.max(last, past.revision);
+        yield { type: 'progress', revision: last };
       }
-      const row = await changes.take();
+      const row = await changes.take(view.clock);
+      if (row === undefined && !changes.isBehind && !signal.aborted) {
+        // What is committed up to here has been pushed before this resolves.
+        const revision = await view.objects.currentRevision();
+        if (changes.isEmpty && revision > last) yield { type: 'progress', revision };
+      }
       if (row === undefined || row.revision <= last) continue;
       last = row.revision;
       yield row;
@@ -132,6 +143,11 @@ class RowQueue {
     return this.#isBehind;
   }
 
+  /** Whether all that came was taken. */
+  get isEmpty(): boolean {
+    return !this.#isBehind && this.#rows.length === 0;
+  }
+
   collect(): void {
     this.#isBehind = false;
   }
@@ -146,15 +162,18 @@ class RowQueue {
     this.#wake?.();
   }
 
-  /** The next one; `undefined` when behind, or when the signal has fired. */
-  async take(): Promise<DeliveryRow | undefined> {
-    while (!this.#signal.aborted && !this.#isBehind) {
-      const row = this.#rows.shift();
-      if (row !== undefined) return row;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    return undefined;
+  /** The next one; `undefined` when behind, when none comes for a while, or when the signal has fired. */
+  async take(clock: Clock): Promise<DeliveryRow | undefined> {
+    const row = this.#rows.shift();
+    if (row !== undefined || this.#isBehind || this.#signal.aborted) return row;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const woken = new AbortController();
+    await Promise.race([
+      promise,
+      clock.sleep(progressMilliseconds * (0.8 + 0.4 * Math.random()), woken.signal),
+    ]);
+    woken.abort('woken');
+    return this.#rows.shift();
   }
 }

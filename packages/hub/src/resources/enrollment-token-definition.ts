@@ -7,9 +7,7 @@ import {
   faultOfDnsSubdomain,
   faultOfLabelKey,
   faultOfLabelValue,
-  fieldForbidden,
   fieldInvalid,
-  fieldRequired,
   type KubeObject,
   parseDuration,
 } from '@selvedge/api';
@@ -84,34 +82,15 @@ function validateToken({ spec }: EnrollmentToken): FieldError[] {
     ...validateNames(spec),
     ...validateLabels(spec.siteLabels),
     ...validateDuration(spec.ttl, 'spec.ttl'),
-    ...((spec.approvedKeys ?? []).length > 0 && spec.approval !== 'Manual'
-      ? [fieldForbidden('spec.approvedKeys', 'only with approval: Manual')]
-      : []),
   ];
 }
 
 function validateNames({ siteName, siteNameTemplate, uses }: EnrollmentToken['spec']): FieldError[] {
-  if ((siteName === undefined) === (siteNameTemplate === undefined)) {
-    const why = 'give exactly one of siteName and siteNameTemplate';
-    return siteName === undefined
-      ? [fieldRequired('spec.siteName', why)]
-      : [fieldForbidden('spec.siteNameTemplate', why)];
-  }
-  if (siteName !== undefined) {
-    const fault = faultOfDnsSubdomain(siteName);
-    return [
-      ...(fault ? [fieldInvalid('spec.siteName', siteName, fault)] : []),
-      ...((uses ?? 1) > 1
-        ? [
-            fieldForbidden(
-              'spec.siteName',
-              'several agents cannot be one site: with uses > 1 give siteNameTemplate',
-            ),
-          ]
-        : []),
-    ];
-  }
-  return validateTemplate(siteNameTemplate ?? '', uses ?? 1);
+  const fault = siteName === undefined ? undefined : faultOfDnsSubdomain(siteName);
+  return [
+    ...(fault ? [fieldInvalid('spec.siteName', siteName, fault)] : []),
+    ...(siteNameTemplate === undefined ? [] : validateTemplate(siteNameTemplate, uses ?? 1)),
+  ];
 }
 
 function validateTemplate(template: string, uses: number): FieldError[] {

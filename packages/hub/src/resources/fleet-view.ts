@@ -31,6 +31,7 @@ const expectationsKeptMilliseconds = 5_000;
 export class FleetView {
   readonly fleet: FleetStore;
   readonly objects: ObjectStore;
+  readonly clock: Clock;
   readonly #options: FleetViewOptions;
   readonly #heartbeats: ShortLived<Map<string, Heartbeat>>;
   readonly #epochs: ShortLived<Map<string, number>>;
@@ -40,6 +41,7 @@ export class FleetView {
     const { fleet, objects, clock } = options;
     this.fleet = fleet;
     this.objects = objects;
+    this.clock = clock;
     this.#options = options;
     this.#heartbeats = new ShortLived({
       clock,

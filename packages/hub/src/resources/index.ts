@@ -1,17 +1,27 @@
 import { applications, resourceName, secrets } from '@selvedge/api';
-import type { ResourceDefinition, VirtualResourceDefinition } from '@selvedge/apiserver';
+import {
+  accessDefinitions,
+  type ResourceDefinition,
+  resourceQuotaDefinition,
+  type ReviewDefinition,
+  type VirtualResourceDefinition,
+} from '@selvedge/apiserver';
 import { applicationDefinition } from './application-definition.ts';
 import { coreDefinitions } from './core-definitions.ts';
 import { deliveryDefinition } from './delivery-definition.ts';
 import { enrollmentTokenDefinition, type IssueToken } from './enrollment-token-definition.ts';
+import { groupEventDefinition } from './event-definition.ts';
 import { FleetView, type FleetViewOptions } from './fleet-view.ts';
 import { releaseDefinition } from './release-definition.ts';
 import { rolloutDefinition } from './rollout-definition.ts';
+import { serviceDefinition } from './service-definition.ts';
 import { siteDefinition } from './site-definition.ts';
 
 export interface HubResourceOptions extends FleetViewOptions {
   readonly issueEnrollmentToken: IssueToken;
 }
+
+export { hubDefaultAccess } from './default-access.ts';
 
 /** What the store has to encrypt: the definitions below that are `sensitive`. */
 export const sensitiveResources: ReadonlySet<string> = new Set([
@@ -22,10 +32,14 @@ export const sensitiveResources: ReadonlySet<string> = new Set([
 /** Every kind that a hub serves. */
 export function hubResourceDefinitions(
   options: HubResourceOptions,
-): (ResourceDefinition | VirtualResourceDefinition)[] {
+): (ResourceDefinition | VirtualResourceDefinition | ReviewDefinition)[] {
   const view = new FleetView(options);
   return [
     ...coreDefinitions(),
+    groupEventDefinition(options.objects),
+    serviceDefinition(options.objects),
+    ...accessDefinitions(options.objects),
+    resourceQuotaDefinition,
     siteDefinition(view),
     enrollmentTokenDefinition(options.issueEnrollmentToken),
     applicationDefinition(options.objects),

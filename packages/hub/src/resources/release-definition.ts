@@ -1,23 +1,15 @@
-import { isDeepStrictEqual } from 'node:util';
-import { fieldForbidden, type Release, releaseSpecSchema, releases } from '@selvedge/api';
+import { type Release, releaseSpecSchema, releases } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
 
 export const releaseDefinition: ResourceDefinition = {
   ref: releases,
   singular: 'release',
   shortNames: ['rel'],
-  categories: ['selvedge'],
+  categories: ['all', 'selvedge'],
   description:
     'What an application was made of at one time: immutable, named by its content. Made by the hub.',
   statusSubresource: false,
   schema: { type: 'object', required: ['spec'], properties: { spec: releaseSpecSchema } },
-  validate: (object, previous) => {
-    const isChanged =
-      previous !== undefined && !isDeepStrictEqual((previous as Release).spec, (object as Release).spec);
-    return isChanged
-      ? [fieldForbidden('spec', 'a Release is immutable: change the Application instead')]
-      : [];
-  },
   columns: [
     {
       name: 'Application',

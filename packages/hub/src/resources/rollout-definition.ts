@@ -1,12 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
-import {
-  type FieldError,
-  fieldForbidden,
-  type Rollout,
-  rolloutSpecSchema,
-  rolloutStatusSchema,
-  rollouts,
-} from '@selvedge/api';
+import { type Rollout, rolloutSpecSchema, rolloutStatusSchema, rollouts } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
 import { validateStrategy } from './validate-strategy.ts';
 
@@ -14,7 +6,7 @@ export const rolloutDefinition: ResourceDefinition = {
   ref: rollouts,
   singular: 'rollout',
   shortNames: ['ro'],
-  categories: ['selvedge'],
+  categories: ['all', 'selvedge'],
   description:
     'One release on its way to the sites, wave by wave. Made by the hub; the last ones are kept as history.',
   statusSubresource: true,
@@ -23,10 +15,7 @@ export const rolloutDefinition: ResourceDefinition = {
     required: ['spec'],
     properties: { spec: rolloutSpecSchema, status: rolloutStatusSchema },
   },
-  validate: (object, previous) => [
-    ...validateStrategy((object as Rollout).spec.strategy, 'spec.strategy'),
-    ...(previous ? validateChange((object as Rollout).spec, (previous as Rollout).spec) : []),
-  ],
+  validate: (object) => validateStrategy((object as Rollout).spec.strategy, 'spec.strategy'),
   columns: [
     {
       name: 'Application',
@@ -63,20 +52,3 @@ export const rolloutDefinition: ResourceDefinition = {
     },
   ],
 };
-
-/** A person may widen the budget or the deadline of a rollout under way; what goes out, and in which waves, stays. */
-function validateChange(spec: Rollout['spec'], previous: Rollout['spec']): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const field of ['application', 'release', 'digest'] as const) {
-    if (spec[field] !== previous[field]) errors.push(fieldForbidden(`spec.${field}`, 'cannot be changed'));
-  }
-  if (!isDeepStrictEqual(spec.strategy.waves, previous.strategy.waves)) {
-    errors.push(
-      fieldForbidden(
-        'spec.strategy.waves',
-        'the waves of a rollout under way cannot be changed: change the Application',
-      ),
-    );
-  }
-  return errors;
-}

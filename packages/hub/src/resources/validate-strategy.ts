@@ -2,7 +2,6 @@ import {
   durationHint,
   type FieldError,
   fieldInvalid,
-  fieldRequired,
   parseDuration,
   type RolloutStrategy,
   type Wave,
@@ -26,7 +25,7 @@ export function validateStrategy(strategy: RolloutStrategy | undefined, path: st
 
 function validateWaves(waves: readonly Wave[] | undefined, path: string): FieldError[] {
   if (waves === undefined) return [];
-  const errors = waves.flatMap((wave, index) => validateWave(wave, `${path}[${index}]`));
+  const errors = waves.flatMap(({ soak }, index) => validateDuration(soak, `${path}[${index}].soak`));
   for (const unit of ['sites', 'percent'] as const) errors.push(...validateGrowth(waves, unit, path));
   const last = waves.at(-1);
   if (last !== undefined && last.percent !== 100) {
@@ -39,16 +38,6 @@ function validateWaves(waves: readonly Wave[] | undefined, path: string): FieldE
         'never reach every site: the last wave must have percent: 100',
       ),
     );
-  }
-  return errors;
-}
-
-function validateWave(wave: Wave, path: string): FieldError[] {
-  const errors = validateDuration(wave.soak, `${path}.soak`);
-  if (wave.sites === undefined && wave.percent === undefined) {
-    errors.push(fieldRequired(path, 'say how far the wave reaches: either sites or percent'));
-  } else if (wave.sites !== undefined && wave.percent !== undefined) {
-    errors.push(fieldInvalid(path, wave, 'give either sites or percent, not both'));
   }
   return errors;
 }

@@ -44,6 +44,15 @@ describe('hub options', () => {
       [{ syncWait: '0s' }, /--sync-wait/],
       [{ syncWait: '11m' }, /--sync-wait/],
       [{ logLevel: 'loud' }, /--log-level/],
+      [{ maxRequestsInflight: '0' }, /--max-requests-inflight/],
+      [{ maxWatches: 'many' }, /--max-watches/],
+      [{ maxConnections: '-1' }, /--max-connections/],
+      [{ shutdownDelay: '1h' }, /--shutdown-delay/],
+      [{ shutdownDelay: 'soon' }, /--shutdown-delay/],
+      [{ auditLogPath: '' }, /--audit-log-path/],
+      [{ auditLogPath: 'none', auditPolicyFile: 'x' }, /--audit-policy-file/],
+      [{ auditLogMaxsize: '1.5' }, /--audit-log-maxsize/],
+      [{ auditLogMaxbackup: 'all' }, /--audit-log-maxbackup/],
     ];
     for (const [over, message] of wrong) {
       assert.throws(

@@ -2,9 +2,19 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { type Clock, durationHint, type Logger, parseDuration } from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
+import {
+  type AuthenticationFlags,
+  type AuthenticationOptions,
+  resolveAuthenticationOptions,
+} from './authentication-options.ts';
+import { HubOptionError } from './hub-option-error.ts';
+import { resolveStoreOptions, type StoreFlags, type StoreOptions } from './store-options.ts';
+import { resolveServingOptions, type ServingFlags, type ServingOptions } from './serving-options.ts';
+
+export { HubOptionError } from './hub-option-error.ts';
 
 /** As on the command line; `resolveHubOptions` says what is meant. */
-export interface HubOptions {
+export interface HubOptions extends AuthenticationFlags, ServingFlags, StoreFlags {
   /** Data directory; made when missing. */
   readonly data: string;
   /** HOST:PORT, default 0.0.0.0:6480. Port 0: any free one. */
@@ -20,6 +30,9 @@ export interface HubOptions {
 }
 
 export interface ResolvedHubOptions {
+  readonly authentication: AuthenticationOptions;
+  readonly serving: ServingOptions;
+  readonly store: StoreOptions;
   readonly dataDirectory: string;
   readonly host: string;
   readonly port: number;
@@ -33,11 +46,6 @@ export interface ResolvedHubOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
-}
-
-/** A wrong option; the message names it and what it should be. */
-export class HubOptionError extends Error {
-  override readonly name = 'HubOptionError';
 }
 
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'];
@@ -54,6 +62,9 @@ export function resolveHubOptions(options: HubOptions): ResolvedHubOptions {
   const syncWaitSeconds = parseSyncWait(options.syncWait ?? '50s');
   return Object.freeze({
     dataDirectory: resolve(options.data),
+    authentication: resolveAuthenticationOptions(options),
+    serving: resolveServingOptions(options, options.data),
+    store: resolveStoreOptions(options),
     ...parseListen(options.listen ?? '0.0.0.0:6480'),
     advertise: (options.advertise ?? []).map(parseAdvertise),
     syncWaitSeconds,

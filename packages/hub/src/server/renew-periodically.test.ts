@@ -4,28 +4,29 @@ import { createLogger } from '@selvedge/api/node';
 import { FakeClock } from '@selvedge/testkit';
 import { renewPeriodically } from './renew-periodically.ts';
 
-test('a renewed certificate goes to the listener without a restart; a failure is tried again', async () => {
+test('every certificate is looked at twice a day; one that fails is tried again and does not keep the others from it', async () => {
   const clock = new FakeClock();
   const stop = new AbortController();
-  const shown: string[] = [];
-  const answers = ['first', new Error('disk full'), 'first', 'second'];
+  const looked: string[] = [];
+  let isFull = true;
   const renewal = renewPeriodically({
-    identity: {
-      serverCertificate: async () => {
-        const answer = answers.shift() ?? 'second';
-        if (answer instanceof Error) throw answer;
-        return { key: 'key', certificate: answer };
+    renewals: {
+      server: async () => {
+        if (isFull) throw new Error('disk full');
+        looked.push('server');
       },
+      admin: async () => void looked.push('admin'),
     },
-    names: ['localhost'],
-    listener: { setTls: ({ cert }) => void shown.push(cert) },
     clock,
     logger: createLogger({ level: 'silent' }),
     random: () => 0.5,
     signal: stop.signal,
   });
-  for (let i = 0; i < 5; i++) await clock.advance(12 * 3_600_000);
-  assert.deepEqual(shown, ['first', 'second']);
+  await clock.advance(12 * 3_600_000);
+  assert.deepEqual(looked, ['admin']);
+  isFull = false;
+  await clock.advance(12 * 3_600_000);
+  assert.deepEqual(looked, ['admin', 'server', 'admin']);
   stop.abort();
   await renewal;
   assert.equal(clock.sleeping, 0);

@@ -1,29 +1,29 @@
 import type { Clock, Logger } from '@selvedge/api';
-import type { HubIdentity } from '../identity/hub-identity.ts';
 
 const checkMilliseconds = 12 * 3_600_000;
 
-/** Keeps the listener's certificate fresh while the hub runs, for months if need be. Never rejects. */
+/**
+ * Keeps certificates fresh while the hub runs, for months if need be. One that cannot be renewed does not keep the
+ * others from it, and is tried again. Never rejects.
+ */
 export async function renewPeriodically(options: {
-  identity: Pick<HubIdentity, 'serverCertificate'>;
-  names: readonly string[];
-  listener: { setTls(tls: { key: string; cert: string }): void };
-  clock: Clock;
-  logger: Logger;
-  random: () => number;
-  signal: AbortSignal;
+  /** Each renews one certificate when it is due. */
+  readonly renewals: Readonly<Record<string, () => Promise<unknown>>>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  readonly signal: AbortSignal;
 }): Promise<void> {
   const { clock, random, signal } = options;
-  let inUse: string | undefined;
   for (;;) {
     await clock.sleep(checkMilliseconds * (0.9 + 0.2 * random()), signal);
     if (signal.aborted) return;
-    try {
-      const { key, certificate } = await options.identity.serverCertificate(options.names);
-      if (certificate !== inUse) options.listener.setTls({ key, cert: certificate });
-      inUse = certificate;
-    } catch (error) {
-      options.logger.error('server certificate not renewed', { component: 'identity', error });
+    for (const [certificate, renew] of Object.entries(options.renewals)) {
+      try {
+        await renew();
+      } catch (error) {
+        options.logger.error('certificate not renewed', { component: 'identity', certificate, error });
+      }
     }
   }
 }

@@ -1,14 +1,16 @@
-import { join } from 'node:path';
 import type { ObjectClient } from '@selvedge/api';
 import { createApiServer, startHttpsServer } from '@selvedge/apiserver';
-import { type FleetStore, openSqliteStore } from '@selvedge/store';
-import { startControllers } from '../controllers/index.ts';
+import type { FleetStore } from '@selvedge/store';
+import { startStoreUpkeep } from '../backup/store-upkeep.ts';
+import { runTokenSecretController, startControllers } from '../controllers/index.ts';
 import { tokenIssuer } from '../gateway/enrollment-token-text.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { lockDataDirectory } from '../identity/data-lock.ts';
 import { openHubIdentity } from '../identity/hub-identity.ts';
 import { openPrivateDirectory } from '../identity/private-file.ts';
-import { hubResourceDefinitions, sensitiveResources } from '../resources/index.ts';
+import { watchFiles } from '../identity/watch-files.ts';
+import { hubDefaultAccess, hubResourceDefinitions } from '../resources/index.ts';
+import { openHubAuthentication } from './hub-authentication.ts';
 import {
   certificateNames,
   type HubOptions,
@@ -17,7 +19,11 @@ import {
   type ResolvedHubOptions,
   resolveHubOptions,
 } from './hub-options.ts';
+import { HubTls } from './hub-tls.ts';
 import { listenError } from './listen-error.ts';
+import { addFleetMetrics } from './fleet-metrics.ts';
+import { openAuditLog } from './open-audit-log.ts';
+import { openHubStore } from './open-hub-store.ts';
 import { renewPeriodically } from './renew-periodically.ts';
 
 /** A hub that serves. */
@@ -59,13 +65,7 @@ async function startParts(
 
   const identity = await openHubIdentity({ dataDirectory, clock, logger });
 
-  const store = await openSqliteStore({
-    path: join(dataDirectory, 'store.db'),
-    key: identity.storeKey,
-    sensitiveResources,
-    clock,
-    logger,
-  });
+  const store = await openHubStore({ dataDirectory, store: options.store, identity, clock, logger });
   started.defer(() => store.close());
   const { fleet } = store;
 
@@ -78,21 +78,48 @@ async function startParts(
     connectedWithinSeconds,
     issueEnrollmentToken: tokenIssuer({ identity, clock, hubUrls: () => advertised }),
   });
-  const api = await createApiServer({ definitions, store: store.objects, clock, logger });
-  started.defer(() => api.close());
-
-  const stopControllers = new AbortController();
-  const controllers = startControllers({
-    client: api.client(controllersUser),
-    fleet,
+  const stopAuthentication = new AbortController();
+  const authentication = await openHubAuthentication({
+    dataDirectory,
+    options: options.authentication,
+    store: store.objects,
+    urls: () => advertised,
     clock,
     logger,
-    connectedWithinSeconds,
-    signal: stopControllers.signal,
+    signal: stopAuthentication.signal,
+  });
+  started.defer(() => stopAuthentication.abort());
+
+  const storeUpkeep = startStoreUpkeep({ store, hubId: identity.hubId, dataDirectory, clock, logger });
+  started.defer(() => storeUpkeep.close());
+
+  const { serving } = options;
+  const audit = serving.audit && (await openAuditLog(serving.audit, { clock, logger }));
+  if (audit) started.defer(() => audit.close());
+  const api = await createApiServer({
+    limits: serving.limits,
+    maxObjectsPerKind: serving.maxObjectsPerKind,
+    ...(audit ? { audit } : {}),
+    healthChecks: [{ name: 'store', check: () => store.check() }],
+    defaultAccess: hubDefaultAccess,
+    definitions: [...definitions, ...authentication.definitions],
+    authenticators: authentication.authenticators,
+    endpoints: [...authentication.endpoints, ...storeUpkeep.endpoints],
+    store: store.objects,
+    clock,
+    logger,
+  });
+  started.defer(() => api.close());
+
+  // Of the hubs on one database only one runs controllers; the others wait for it to go.
+  const stopControllers = new AbortController();
+  const controllers = store.whileLeading(stopControllers.signal, (signal) => {
+    const client = api.client(controllersUser);
+    return startControllers({ client, fleet, clock, logger, connectedWithinSeconds, signal }).stopped;
   });
   started.defer(() => {
     stopControllers.abort();
-    return controllers.stopped;
+    return controllers;
   });
 
   const gateway = await startGateway({
@@ -106,18 +133,26 @@ async function startParts(
     maxInWork: options.maxInWork,
   });
   started.defer(() => gateway.close());
+  addFleetMetrics(api.metrics.registry, {
+    fleet,
+    clock,
+    connectedWithinSeconds,
+    openPolls: () => gateway.openPolls,
+  });
 
   const names = certificateNames(options);
-  const { key, certificate } = await identity.serverCertificate(names);
+  const tls = new HubTls({ identity, names, files: options.authentication, clock, logger });
   const { host, port } = options;
   const listener = await startHttpsServer({
     host,
     port,
-    tls: { key, cert: certificate, clientCa: identity.caCertificate },
+    tls: await tls.open(),
     handle: (req, res, peer) =>
       gateway.owns(req.url ?? '/')
         ? gateway.handle(req, res)
         : api.handle(req, res, peer.user ? { certificateUser: peer.user } : {}),
+    maxConnections: serving.maxConnections,
+    clock,
     logger,
   }).catch((error: unknown) => {
     throw listenError(error, options);
@@ -125,24 +160,30 @@ async function startParts(
   started.defer(() => listener.close());
   // Long-polls are answered while their connections still live.
   started.defer(() => gateway.drain());
-
-  const stopRenewal = new AbortController();
-  const renewal = renewPeriodically({
-    identity,
-    names,
-    listener,
-    clock,
-    logger,
-    random,
-    signal: stopRenewal.signal,
-  });
-  started.defer(() => {
-    stopRenewal.abort();
-    return renewal;
-  });
+  // First: whoever asks learns that the hub is going, and watches end, while all of it still serves.
+  started.defer(() => api.drain(serving.shutdownDelayMs));
 
   advertised = hubUrls(options, listener.port);
   const url = localUrl(options, listener.port);
-  const kubeconfigPath = await identity.writeAdminKubeconfig(url);
+  const writeKubeconfig = () => identity.writeAdminKubeconfig(tls.access(url));
+  const kubeconfigPath = await writeKubeconfig();
+
+  const stopUpkeep = new AbortController();
+  const upkeep = { clock, logger, random, signal: stopUpkeep.signal };
+  const watched = [tls.watched(listener, writeKubeconfig), ...authentication.watched];
+  const running = [
+    renewPeriodically({ renewals: { server: () => tls.renew(), admin: writeKubeconfig }, ...upkeep }),
+    watchFiles({ watched, ...upkeep }),
+    runTokenSecretController({
+      client: api.client(controllersUser),
+      signToken: authentication.signLastingToken,
+      authorities: () => tls.access(url).authorities,
+      ...upkeep,
+    }),
+  ];
+  started.defer(async () => {
+    stopUpkeep.abort();
+    await Promise.all(running);
+  });
   return { url, port: listener.port, kubeconfigPath, client: api.client(gatewayUser), fleet };
 }

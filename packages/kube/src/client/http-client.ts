@@ -30,6 +30,12 @@ export interface HttpClient extends ObjectClient {
   readonly server: string;
   /** Any request of the API, as a POST to a subresource. Throws StatusError. */
   request<T>(request: RawRequest): Promise<T>;
+  /** Body of a GET as it comes, for an answer that is no object; ends quietly when the signal fires. Throws StatusError. */
+  download(request: {
+    path: string;
+    idleMilliseconds: number;
+    signal: AbortSignal;
+  }): AsyncIterable<Uint8Array>;
   /** Ends idle connections and lets running requests finish; watches have to be ended by their signal. */
   close(): Promise<void>;
 }
@@ -76,6 +82,14 @@ class UndiciObjectClient implements HttpClient {
 
   async request<T>(request: RawRequest): Promise<T> {
     return (await this.#connection.json(request)) as T;
+  }
+
+  download(request: {
+    path: string;
+    idleMilliseconds: number;
+    signal: AbortSignal;
+  }): AsyncIterable<Uint8Array> {
+    return this.#connection.stream({ ...request, query: {} });
   }
 
   get<T extends KubeObject>(resource: ResourceRef, name: ObjectName): Promise<T> {

@@ -58,7 +58,8 @@ class UndiciConnection implements HttpConnection {
       bodyTimeout: answerMilliseconds,
       connect: {
         timeout: connectMilliseconds,
-        ...(options.ca === undefined ? {} : { ca: options.ca }),
+        // As Go does: whatever the kubeconfig names is trusted, be it the server's own certificate.
+        ...(options.ca === undefined ? {} : { ca: options.ca, allowPartialTrustChain: true }),
         ...(options.cert === undefined ? {} : { cert: options.cert }),
         ...(options.key === undefined ? {} : { key: options.key }),
         ...(options.tlsServerName === undefined ? {} : { servername: options.tlsServerName }),

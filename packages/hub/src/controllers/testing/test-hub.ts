@@ -16,7 +16,13 @@ import {
   sites,
 } from '@selvedge/api';
 import { createLogger } from '@selvedge/api/node';
-import { createApiServer } from '@selvedge/apiserver';
+import {
+  createApiServer,
+  generateSigningKeyPem,
+  parseSigningKeys,
+  serviceAccountDefinition,
+  tokenRequestAction,
+} from '@selvedge/apiserver';
 import { type DeliveryRow, type FleetStore, openSqliteStore } from '@selvedge/store';
 import { FakeClock } from '@selvedge/testkit';
 import { hubResourceDefinitions, sensitiveResources } from '../../resources/index.ts';
@@ -59,7 +65,7 @@ export class TestHub implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), 'selvedge-controllers-'));
     const store = await openSqliteStore({
       path: join(directory, 'store.db'),
-      key: new Uint8Array(32),
+      keys: { active: new Uint8Array(32), others: [] },
       sensitiveResources,
       clock,
       logger,
@@ -71,7 +77,14 @@ export class TestHub implements AsyncDisposable {
       connectedWithinSeconds,
       issueEnrollmentToken: (token) => Promise.resolve(token),
     });
-    const api = await createApiServer({ definitions, store: store.objects, clock, logger });
+    const keys = parseSigningKeys(generateSigningKeyPem());
+    const token = tokenRequestAction({ store: store.objects, keys: () => keys, issuers: () => [], clock });
+    const api = await createApiServer({
+      definitions: [...definitions, serviceAccountDefinition(token)],
+      store: store.objects,
+      clock,
+      logger,
+    });
     const hub = new TestHub({
       clock,
       client: api.client(user),

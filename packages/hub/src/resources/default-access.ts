@@ -1,0 +1,50 @@
+import { applications, deliveries, enrollmentTokens, releases, rollouts, sites } from '@selvedge/api';
+import { allow, clusterRole, type DefaultAccess, readVerbs, writeVerbs } from '@selvedge/apiserver';
+
+const { group } = applications;
+const tokenText = `${enrollmentTokens.plural}/token`;
+const applicationParts = [applications.plural, `${applications.plural}/status`];
+const made = [releases, rollouts, deliveries].map((ref) => ref.plural);
+
+/**
+ * Roles for our own kinds. An Application holds whole manifests, Secrets among them, so `view` does not read it, as it
+ * does not read Secrets: `selvedge:applications-viewer` is there for those who keep none in it.
+ */
+export const hubDefaultAccess: DefaultAccess = {
+  clusterRoles: [
+    clusterRole(
+      'selvedge:aggregate-to-view',
+      [
+        allow(readVerbs, group, [...made, `${rollouts.plural}/status`]),
+        // Of no namespace: counts where the role is given everywhere.
+        allow(readVerbs, group, [sites.plural, `${sites.plural}/status`]),
+      ],
+      { aggregateTo: 'view' },
+    ),
+    clusterRole(
+      'selvedge:aggregate-to-edit',
+      [
+        allow(readVerbs, group, applicationParts),
+        allow(writeVerbs, group, [applications.plural]),
+        allow(['update'], group, [`${applications.plural}/finalizers`]),
+        // Its budget and deadline may be widened while it is under way.
+        allow(['patch', 'update'], group, [rollouts.plural]),
+      ],
+      { aggregateTo: 'edit' },
+    ),
+    clusterRole('selvedge:applications-viewer', [allow(readVerbs, group, applicationParts)]),
+    clusterRole('selvedge:fleet-viewer', [
+      allow(readVerbs, group, [sites.plural, `${sites.plural}/status`]),
+      allow(readVerbs, group, [enrollmentTokens.plural, `${enrollmentTokens.plural}/status`]),
+    ]),
+    clusterRole('selvedge:fleet-admin', [
+      allow([...readVerbs, ...writeVerbs], group, [sites.plural, enrollmentTokens.plural]),
+      allow(readVerbs, group, [`${sites.plural}/status`, `${enrollmentTokens.plural}/status`]),
+      allow(['update'], group, [`${sites.plural}/finalizers`]),
+      allow(['create'], group, [tokenText]),
+    ]),
+    // The backup holds everything, secrets too.
+    clusterRole('selvedge:backup', [{ verbs: ['get'], nonResourceURLs: ['/selvedge/v1/backup'] }]),
+  ],
+  clusterRoleBindings: [],
+};
