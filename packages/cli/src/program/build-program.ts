@@ -1,6 +1,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { addCertCommands } from '../hub/add-cert-commands.ts';
+import { addAuthenticationFlags } from '../hub/authentication-flags.ts';
+import { addDatabaseFlags } from '../hub/database-flags.ts';
 import type { HubCommandOptions } from '../hub/hub-command.ts';
+import { addStoreCommands } from '../hub/store-commands.ts';
+import { addServingFlags } from '../hub/serving-flags.ts';
 import type { ExitCode } from './exit-code.ts';
 import type { CommandContext, OutputFormat } from './terminal.ts';
 
@@ -41,7 +46,7 @@ export function buildProgram(ctx: CommandContext, exit: (code: ExitCode) => void
       writeErr: (text) => ctx.process.stderr.write(text),
       outputError: (text, write) => write(text.replace(/^error:/, 'selvedge:')),
     });
-  addHub(program);
+  addHub(program, ctx, exit);
   addStatus(program, ctx, exit);
   addWhy(program, ctx, exit);
   addSite(program, ctx, exit);
@@ -61,21 +66,27 @@ export function buildProgram(ctx: CommandContext, exit: (code: ExitCode) => void
   return program;
 }
 
-function addHub(program: Command): void {
-  program
+function addHub(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {
+  const hub = program
     .command('hub')
     .description('run the hub: API server, controllers and the door that sites use')
-    .requiredOption('--data <dir>', 'folder for everything that lasts; made when it does not exist')
+    // Needed, but not by every subcommand: hub-command.ts looks.
+    .option('--data <dir>', 'folder for everything that lasts; made when it does not exist')
     .option('--listen <host:port>', 'address to listen at (default 0.0.0.0:6480)')
     .option('--advertise <url>', 'address that sites and people reach the hub at; may be repeated', collect)
     .option('--sync-wait <duration>', 'how long a request of a site may wait for news (default 50s)')
     .addOption(
       new Option('--log-level <level>', 'least level to log').choices(['debug', 'info', 'warn', 'error']),
     )
-    .action(async (options: HubCommandOptions) => {
+    .action(async (options: Partial<HubCommandOptions>) => {
       const { hubCommand } = await import('../hub/hub-command.ts');
       await hubCommand(options);
     });
+  addDatabaseFlags(hub);
+  addAuthenticationFlags(hub);
+  addCertCommands(hub, ctx, exit);
+  addStoreCommands(hub, ctx, exit);
+  addServingFlags(hub);
 }
 
 function addStatus(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {

@@ -6,6 +6,13 @@ import { runCaptured } from '../testing/run-captured.ts';
 
 const commands = [
   ['hub'],
+  ['hub', 'backup'],
+  ['hub', 'restore'],
+  ['hub', 'verify'],
+  ['hub', 'rotate-key'],
+  ['hub', 'cert', 'show'],
+  ['hub', 'cert', 'renew'],
+  ['hub', 'cert', 'issue'],
   ['status'],
   ['why'],
   ['site', 'list'],

@@ -52,7 +52,7 @@ describe('command line', () => {
       ['site', 'token', 'shop', '--uses', '3'],
       /template of names, as in shop-\{hostname\}/,
     ],
-    ['a hub without data folder', ['hub'], /required option '--data <dir>' not specified/],
+    ['a hub without data folder', ['hub'], /--data DIR is needed/],
   ];
   for (const [what, args, message] of wrong) {
     test(`${what} is wrong usage: exit 2 and one clear line`, async () => {
