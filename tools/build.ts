@@ -1,6 +1,6 @@
 /**
  * `npm run build`: one file per program, dist/selvedge.mjs and dist/selvedge-agent.cjs, with source maps beside them.
- * They need Node 24 and nothing else.
+ * They need Node 24 and nothing else; selvedge.mjs also needs dist/selvedge-store-worker.mjs beside it.
  */
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,6 +22,13 @@ const programs: readonly Program[] = [
     // CommonJS dependencies inside the bundle call require for Node's own modules.
     banner:
       "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
+  {
+    // The second thread of the store, which selvedge.mjs starts from the file beside it.
+    outfile: 'dist/selvedge-store-worker.mjs',
+    entry: 'packages/store/src/sqlite/store-worker.ts',
+    format: 'esm',
+    banner: '',
   },
   {
     outfile: 'dist/selvedge-agent.cjs',

@@ -1,10 +1,11 @@
 /**
- * `npm test`: sets the machine up and runs every test: architecture, unit, Podman, end to end. A test whose tool is
+ * `npm test`: sets the machine up and runs every test: architecture, unit, PostgreSQL, Podman, end to end. A test whose tool is
  * missing is skipped with the reason; where CI is set that is a failure.
  *
  *   npm test -- [PHASE …] [--match TEXT] [--results FILE]
  *
- * PHASE is architecture, unit, podman or e2e; TEXT picks the files whose path holds it.
+ * PHASE is architecture, unit, conformance (needs KUBEBUILDER_ASSETS), postgres, podman or e2e; TEXT picks the files
+ * whose path holds it.
  */
 import { parseArgs } from 'node:util';
 import { prepareMachine } from './setup/prepare-machine.ts';
@@ -35,7 +36,7 @@ const phases = allPhases
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 
-if (phases.some(({ name }) => name === 'podman' || name === 'e2e')) {
+if (phases.some(({ name }) => name === 'postgres' || name === 'podman' || name === 'e2e')) {
   for (const problem of await prepareMachine('test')) console.log(`   ${problem}`);
 }
 const total = emptyResults();

@@ -93,7 +93,10 @@ export class Kubectl {
   }
 
   /** What it complained of. Throws when it had nothing to complain of. */
-  async fail(args: readonly string[], options: { input?: string } = {}): Promise<string> {
+  async fail(
+    args: readonly string[],
+    options: { input?: string; env?: NodeJS.ProcessEnv } = {},
+  ): Promise<string> {
     const { code, stdout, stderr } = await this.try(args, options);
     if (code === 0) throw new Error(`kubectl ${args.join(' ')} should have failed: ${stdout}`);
     return stderr.trim();

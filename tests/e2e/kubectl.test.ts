@@ -5,10 +5,18 @@ import { after, before, describe, test } from 'node:test';
 import { createLogger } from '@selvedge/api/node';
 import { type Hub, startHub } from '@selvedge/hub';
 import { requireTool } from '@selvedge/testkit';
-import { everything, oldestFullMinor, smoke, type Suite } from './kubectl-checks.ts';
+import { everyday, smoke } from './kubectl-checks.ts';
+import { deleting } from './kubectl-delete-checks.ts';
+import { creating } from './kubectl-kind-checks.ts';
 import { findKubectls, Kubectl } from './kubectl-program.ts';
+import { reading } from './kubectl-read-checks.ts';
+import { type Checks, oldestFullMinor, type Suite } from './kubectl-suite.ts';
 
-describe('kubectl', { ...requireTool('kubectl'), concurrency: false }, () => {
+/** In this order: what comes first makes what later checks look at, and the last takes everything away. */
+const matrix: Checks = { ...smoke, ...everyday, ...reading, ...creating, ...deleting };
+
+/** Two at a time on one hub: each has a namespace of its own. */
+describe('kubectl', { ...requireTool('kubectl'), concurrency: 2 }, () => {
   let directory: string;
   let hub: Hub;
   before(async () => {
@@ -21,27 +29,16 @@ describe('kubectl', { ...requireTool('kubectl'), concurrency: false }, () => {
     rmSync(directory, { recursive: true });
   });
 
-  const versions = findKubectls();
-  const supported = versions.filter((v) => v.minor >= oldestFullMinor);
-  const full = new Set([supported.at(0), supported.at(-1)]);
-  for (const version of versions) {
-    const isFull = full.has(version);
-    describe(`${version.version}, ${isFull ? 'everything' : 'smoke'}`, { concurrency: false }, () => {
-      const suite = (): Suite => ({
-        kubectl: new Kubectl(version.path, { kubeconfig: hub.kubeconfigPath, folder: directory }),
-        hub,
-        directory,
-        version,
-        namespace: `v${version.minor}`,
-      });
-      let shared: Suite;
+  for (const version of findKubectls()) {
+    const checks = version.minor >= oldestFullMinor ? matrix : smoke;
+    describe(version.version, { concurrency: 1 }, () => {
+      let suite: Suite;
       before(async () => {
-        shared = suite();
-        await shared.kubectl.run(['create', 'namespace', shared.namespace]);
+        const kubectl = new Kubectl(version.path, { kubeconfig: hub.kubeconfigPath, folder: directory });
+        suite = { kubectl, hub, directory, version, namespace: `v${version.minor}` };
+        await kubectl.run(['create', 'namespace', suite.namespace]);
       });
-      for (const [name, check] of Object.entries(isFull ? { ...smoke, ...everything } : smoke)) {
-        test(name, () => check(shared));
-      }
+      for (const [name, check] of Object.entries(checks)) test(name, () => check(suite));
     });
   }
 });

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { findTool } from '@selvedge/testkit';
 
 /** How this process can install packages, if at all. `sudo` may ask for a password when a person is there. */
@@ -32,6 +33,18 @@ export async function installPackages(
     await runApt(['update', '--quiet'], installer);
     await install();
   }
+}
+
+/** Writes a file of the system's configuration, unless it is there. */
+export async function writeConfiguration(
+  { path, text }: { path: string; text: string },
+  installer: 'root' | 'sudo',
+): Promise<void> {
+  if (existsSync(path)) return;
+  const script = 'mkdir -p "$(dirname "$1")" && printf %s "$2" > "$1"';
+  const command = ['sh', '-c', script, 'sh', path, text];
+  const [program = '', ...rest] = installer === 'root' ? command : ['sudo', ...command];
+  await runQuietly(program, rest, '/');
 }
 
 /** Fetches package lists when a package is unknown, which is so in fresh containers and images. */

@@ -8,6 +8,8 @@ export interface Need {
   why: string;
   /** Only an ordinary user's Podman needs it. */
   rootlessOnly?: boolean;
+  /** Written before the package is installed, when it is not there: keeps it from starting a service. */
+  configuration?: { path: string; text: string };
 }
 
 /** A Debian package that is unpacked into .selvedge/tools and not installed: no root, no service. */
@@ -64,6 +66,15 @@ const mixedCgroupNeeds: readonly Need[] = [
 
 const testNeeds: readonly Need[] = [
   { anyOf: ['ip'], package: 'iproute2', why: 'sites in network namespaces whose link is cut' },
+  {
+    anyOf: ['initdb'],
+    package: 'postgresql',
+    why: 'several hubs on one database; the tests run servers of their own',
+    configuration: {
+      path: '/etc/postgresql-common/createcluster.d/no-main-cluster.conf',
+      text: "# Selvedge's tests need the programs, not a database that runs all the time.\ncreate_main_cluster = false\n",
+    },
+  },
 ];
 
 export const unpackedNeeds: readonly UnpackedNeed[] = [

@@ -12,6 +12,7 @@ import {
   isKnown,
   refreshLists,
   unpackPackage,
+  writeConfiguration,
 } from './apt.ts';
 import { type Need, needsFor, type Purpose, type UnpackedNeed, unpackedNeeds } from './needs.ts';
 
@@ -73,6 +74,9 @@ async function install(
   tell(`==> System packages are missing; installing them with apt${installer === 'sudo' ? ' (sudo)' : ''}:`);
   for (const line of list) tell(`    ${line}`);
   try {
+    for (const { configuration } of missing) {
+      if (configuration !== undefined) await writeConfiguration(configuration, installer);
+    }
     await installPackages(names, installer);
     return missing
       .filter((need) => !isThere(need))

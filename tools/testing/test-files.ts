@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 export const repositoryRoot = join(import.meta.dirname, '../..');
 
-export type PhaseName = 'unit' | 'architecture' | 'podman' | 'e2e';
+export type PhaseName = 'unit' | 'architecture' | 'conformance' | 'postgres' | 'podman' | 'e2e';
 
 /** Tests that are run together. */
 export interface Phase {
@@ -19,6 +19,8 @@ export interface Phase {
 export function testPhases(): Phase[] {
   const beside = find('{packages,tools,quickstart,bench}/**/*.test.ts');
   const isPodman = (file: string) => file.endsWith('.podman.test.ts');
+  const isPostgres = (file: string) => file.endsWith('.postgres.test.ts');
+  const isUnit = (file: string) => !isPodman(file) && !isPostgres(file);
   return [
     {
       name: 'architecture',
@@ -26,7 +28,14 @@ export function testPhases(): Phase[] {
       concurrency: 2,
       timeoutMinutes: 5,
     },
-    { name: 'unit', files: beside.filter((file) => !isPodman(file)), concurrency: 2, timeoutMinutes: 10 },
+    { name: 'unit', files: beside.filter(isUnit), concurrency: 2, timeoutMinutes: 10 },
+    { name: 'postgres', files: beside.filter(isPostgres), concurrency: 2, timeoutMinutes: 15 },
+    {
+      name: 'conformance',
+      files: find('tests/conformance/**/*.test.ts'),
+      concurrency: 1,
+      timeoutMinutes: 10,
+    },
     { name: 'podman', files: beside.filter(isPodman), concurrency: 1, timeoutMinutes: 15 },
     { name: 'e2e', files: find('tests/e2e/**/*.test.ts'), concurrency: 1, timeoutMinutes: 25 },
   ];
