@@ -2,14 +2,29 @@
 export interface Figure {
   name: string;
   value: number;
-  unit: 's' | 'ms' | 'MB' | 'MiB' | 'KB' | 'req/s' | '%';
-  /** The value may not be above it. */
-  mark: number;
+  unit: 's' | 'ms' | 'MB' | 'MiB' | 'KB' | 'req/s' | '/s' | '%' | '×';
+  /** Absent: it is told, and held against nothing. */
+  mark?: Mark;
   met: boolean;
 }
 
-export function figure(name: string, value: number, limit: { unit: Figure['unit']; mark: number }): Figure {
-  return { name, value: Math.round(value * 100) / 100, ...limit, met: value <= limit.mark };
+export type Mark = { readonly atMost: number } | { readonly atLeast: number };
+
+export function figure(name: string, value: number, { unit, mark }: Pick<Figure, 'unit' | 'mark'>): Figure {
+  const rounded = Math.round(value * 100) / 100;
+  return { name, value: rounded, unit, ...(mark === undefined ? {} : { mark }), met: isMet(value, mark) };
+}
+
+function isMet(value: number, mark: Mark | undefined): boolean {
+  if (mark === undefined) return true;
+  return 'atMost' in mark ? value <= mark.atMost : value >= mark.atLeast;
+}
+
+export function renderFigure({ name, value, unit, mark, met }: Figure): string {
+  const verdict = mark === undefined ? '      ' : met ? 'met   ' : 'MISSED';
+  const limit =
+    mark === undefined ? '' : 'atMost' in mark ? `   at most ${mark.atMost}` : `   at least ${mark.atLeast}`;
+  return `${verdict}  ${name.padEnd(64)} ${`${value} ${unit}`.padStart(12)}${limit}`;
 }
 
 export function median(values: readonly number[]): number {

@@ -5,39 +5,66 @@
 import { parseArgs } from 'node:util';
 import { prepareMachine } from '../tools/setup/prepare-machine.ts';
 import { useRepositoryTools } from '../tools/testing/run-step.ts';
-import type { Figure } from './figure.ts';
+import { benchApi } from './api.ts';
+import { type Figure, renderFigure } from './figure.ts';
 import { benchMainJob } from './main-job.ts';
 
-const benches: Readonly<Record<string, (tell: (line: string) => void) => Promise<Figure[]>>> = {
-  'main-job': benchMainJob,
-};
+const usage = `usage: npm run bench -- main-job [--json]
+       npm run bench -- api [--json] [--objects N] [--start-objects N] [--data FOLDER]
+                            [--kubeconfig FILE [--pid PID]... [--stop COMMAND --start COMMAND] [--without-hub]]`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    kubeconfig: { type: 'string' },
+    pid: { type: 'string', multiple: true, default: [] },
+    stop: { type: 'string' },
+    start: { type: 'string' },
+    data: { type: 'string' },
+    objects: { type: 'string', default: '10000' },
+    'start-objects': { type: 'string', default: '100000' },
+    'node-argument': { type: 'string', multiple: true, default: [] },
+    'without-hub': { type: 'boolean', default: false },
+  },
 });
+const tell = (line: string) => console.error(line);
+const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
+  'main-job': async () => {
+    const problems = await prepareMachine('quickstart', tell);
+    if (problems.length > 0) throw new Error(problems.join('\n'));
+    return benchMainJob(tell);
+  },
+  api: () =>
+    benchApi(
+      {
+        kubeconfig: values.kubeconfig,
+        pids: values.pid.map(Number),
+        stopCommand: values.stop,
+        startCommand: values.start,
+        data: values.data,
+        objects: Number(values.objects),
+        startObjects: Number(values['start-objects']),
+        nodeArguments: values['node-argument'],
+        withoutHub: values['without-hub'],
+      },
+      tell,
+    ),
+};
+
 const [name = ''] = positionals;
-const bench = benches[name];
+const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
 if (bench === undefined || positionals.length !== 1) {
-  console.error(`usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]`);
+  console.error(usage);
   process.exitCode = 2;
 } else {
   process.exitCode = await main(bench);
 }
 
-async function main(run: (tell: (line: string) => void) => Promise<Figure[]>): Promise<number> {
+async function main(run: () => Promise<Figure[]>): Promise<number> {
   useRepositoryTools(process.env);
-  const problems = await prepareMachine('quickstart', (line) => console.error(line));
-  if (problems.length > 0) {
-    for (const problem of problems) console.error(problem);
-    return 1;
-  }
-  const figures = await run((line) => console.error(line));
+  const figures = await run();
   if (values.json) console.log(JSON.stringify(figures, undefined, 2));
-  else for (const line of figures.map(render)) console.log(line);
+  else for (const line of figures.map(renderFigure)) console.log(line);
   return figures.every(({ met }) => met) ? 0 : 1;
-}
-
-function render({ name: what, value, unit, mark, met }: Figure): string {
-  return `${met ? 'met   ' : 'MISSED'}  ${what.padEnd(48)} ${`${value} ${unit}`.padStart(12)}   mark ${mark} ${unit}`;
 }
