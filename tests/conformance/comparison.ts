@@ -13,33 +13,29 @@ export interface Divergence {
   readonly theirs: unknown;
 }
 
-/** What two servers answer to the same requests, side by side. */
-export class Comparison {
-  readonly ours: ApiUnderComparison;
-  readonly theirs: ApiUnderComparison;
+/** What one server answers to the steps, one after the other. */
+export async function answersOf(api: ApiUnderComparison, steps: readonly Step[]): Promise<NormalAnswer[]> {
+  const side = new Side(api);
+  const answers: NormalAnswer[] = [];
+  for (const step of steps) answers.push((await side.send(step)).answer);
+  return answers;
+}
 
-  constructor(ours: ApiUnderComparison, theirs: ApiUnderComparison) {
-    this.ours = ours;
-    this.theirs = theirs;
-  }
-
-  /** Sends the steps to both, one after the other; the answers that differ. */
-  async run(steps: readonly Step[]): Promise<Divergence[]> {
-    const found: Divergence[] = [];
-    const ours = new Side(this.ours);
-    const theirs = new Side(this.theirs);
-    for (const [step, make] of steps.entries()) {
-      const [our, their] = await Promise.all([ours.send(make), theirs.send(make)]);
-      if (!isSameAnswer(our.answer, their.answer)) {
-        found.push({ step, request: their.request, ours: our.answer, theirs: their.answer });
-      }
+/** Sends the steps to both servers, one after the other; the answers that differ. */
+export async function compareAnswers(
+  ours: ApiUnderComparison,
+  theirs: ApiUnderComparison,
+  steps: readonly Step[],
+): Promise<Divergence[]> {
+  const sides = [new Side(ours), new Side(theirs)] as const;
+  const found: Divergence[] = [];
+  for (const [step, make] of steps.entries()) {
+    const [our, their] = await Promise.all([sides[0].send(make), sides[1].send(make)]);
+    if (!isSameAnswer(our.answer, their.answer)) {
+      found.push({ step, request: their.request, ours: our.answer, theirs: their.answer });
     }
-    return found;
   }
-
-  async close(): Promise<void> {
-    await Promise.allSettled([this.ours.close(), this.theirs.close()]);
-  }
+  return found;
 }
 
 class Side {

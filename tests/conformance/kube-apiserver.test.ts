@@ -2,46 +2,25 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '@selvedge/api/node';
 import fc from 'fast-check';
-import { builtInScenarios } from './built-in-scenarios.ts';
-import { clientScenarios } from './client-scenarios.ts';
-import { Comparison, type Divergence } from './comparison.ts';
-import { customResourceDefinitions, installDefinitions } from './custom-resource-definition.ts';
-import { requireKubeApiserver, startKubeApiserver } from './kube-apiserver.ts';
-import { startOurApiServer } from './our-api-server.ts';
-import { ownershipScenarios } from './ownership-scenarios.ts';
+import { compareAnswers, type Divergence, type Step } from './comparison.ts';
+import { requireKubeApiserver } from './kube-apiserver.ts';
 import { kinds, randomStep } from './random-steps.ts';
-import { gizmoDefinition, sampleGroupVersion, widgetDefinition } from './sample-kinds.ts';
+import { scenarios } from './scenarios.ts';
+import { type Servers, startBoth } from './start-both.ts';
 
 describe('answers are those of a kube-apiserver', requireKubeApiserver(), () => {
-  let servers: Comparison;
-
+  let servers: Servers;
   before(async () => {
-    const ours = await startOurApiServer([widgetDefinition, gizmoDefinition]);
-    try {
-      const theirs = await startKubeApiserver();
-      servers = new Comparison(ours, theirs);
-      const definitions = [
-        ...(await customResourceDefinitions(ours, sampleGroupVersion)),
-        ...(await customResourceDefinitions(ours, 'selvedge.dev/v1alpha1')),
-      ];
-      await installDefinitions(theirs, definitions);
-    } catch (error) {
-      await (servers ?? ours).close();
-      throw error;
-    }
+    servers = await startBoth();
   });
   after(() => servers?.close());
 
-  const compare = async (steps: Parameters<Comparison['run']>[0]) => {
-    const [first] = await servers.run(steps);
+  const compare = async (steps: readonly Step[]) => {
+    const [first] = await compareAnswers(servers.ours, servers.theirs, steps);
     if (first) assert.deepEqual(first.ours, first.theirs, describeRequest(first));
   };
 
-  for (const [name, steps] of Object.entries({
-    ...ownershipScenarios,
-    ...clientScenarios,
-    ...builtInScenarios,
-  })) {
+  for (const [name, steps] of Object.entries(scenarios)) {
     test(name, () => compare(steps));
   }
 

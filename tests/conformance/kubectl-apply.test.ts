@@ -5,12 +5,10 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { requireTool } from '@selvedge/testkit';
 import { findKubectls, Kubectl } from '../e2e/kubectl-program.ts';
-import type { ApiUnderComparison } from './api-under-comparison.ts';
-import { customResourceDefinitions, installDefinitions } from './custom-resource-definition.ts';
-import { requireKubeApiserver, startKubeApiserver } from './kube-apiserver.ts';
+import { requireKubeApiserver } from './kube-apiserver.ts';
 import { normalAnswer } from './normal-answer.ts';
-import { startOurApiServer } from './our-api-server.ts';
-import { sampleGroupVersion, widgetDefinition } from './sample-kinds.ts';
+import { sampleGroupVersion } from './sample-kinds.ts';
+import { type Servers, startBoth } from './start-both.ts';
 
 type Json = Record<string, unknown>;
 
@@ -21,23 +19,19 @@ describe(
   skip ? { skip } : requireTool('kubectl'),
   () => {
     let folder: string;
-    let servers: ApiUnderComparison[] = [];
+    let servers: Servers;
 
     before(async () => {
       folder = mkdtempSync(join(tmpdir(), 'selvedge-comparison-'));
-      const ours = await startOurApiServer([widgetDefinition]);
-      servers = [ours];
-      const theirs = await startKubeApiserver();
-      servers = [ours, theirs];
-      await installDefinitions(theirs, await customResourceDefinitions(ours, sampleGroupVersion));
+      servers = await startBoth();
     });
     after(async () => {
-      await Promise.allSettled(servers.map((server) => server.close()));
+      await servers?.close();
       rmSync(folder, { recursive: true });
     });
 
     const kubectlsOf = (path: string) =>
-      servers.map((server) => {
+      [servers.ours, servers.theirs].map((server) => {
         const kubeconfig = join(folder, `${server.name}.kubeconfig`);
         writeFileSync(kubeconfig, JSON.stringify(server.kubeconfig()));
         return { server, kubectl: new Kubectl(path, { kubeconfig, folder }) };

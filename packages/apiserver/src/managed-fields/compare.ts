@@ -77,7 +77,7 @@ function compareFields(
   schema: StructuralSchema | undefined,
 ): Difference | undefined {
   const parts = new Parts();
-  for (const name of Object.keys(after)) {
+  for (const name in after) {
     const child = schemaOfField(schema, name);
     const difference = compareValues(
       fieldOf(before, name) ?? absent(before, name, child),
@@ -86,7 +86,7 @@ function compareFields(
     );
     if (difference) parts.add(fieldElement(name), difference);
   }
-  for (const name of Object.keys(before)) {
+  for (const name in before) {
     if (Object.hasOwn(after, name)) continue;
     const child = schemaOfField(schema, name);
     const difference = compareValues(before[name], child?.zero, child);
@@ -108,16 +108,21 @@ function compareItems(
 ): Difference | undefined {
   const former = elementsOf(before, schema);
   const present = elementsOf(after, schema);
-  const isSameList = former.length === present.length && former.every((element, i) => element === present[i]);
-  if (isSameList && new Set(present).size === present.length) {
+  if (isSameList(former, present) && new Set(present).size === present.length) {
     const parts = new Parts();
-    for (const [i, element] of present.entries()) {
+    for (let i = 0; i < present.length; i++) {
       const difference = compareValues(before[i], after[i], schema.items);
-      if (difference) parts.add(element, difference);
+      if (difference) parts.add(present[i] as PathElement, difference);
     }
     return parts.difference;
   }
   return compareMoved(groupItems(before, former), groupItems(after, present), schema);
+}
+
+function isSameList(a: readonly PathElement[], b: readonly PathElement[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 type ItemsByElement = ReadonlyMap<PathElement, readonly unknown[]>;

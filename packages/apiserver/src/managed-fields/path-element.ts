@@ -6,7 +6,19 @@ import { isObject, type JsonObject } from '../schema/json-value.ts';
  */
 export type PathElement = string;
 
-export const fieldElement = (name: string): PathElement => `f:${name}`;
+const maxKnownFields = 10_000;
+const knownFields = new Map<string, PathElement>();
+
+/** Kept once made: most writes speak of fields that others spoke of. */
+export function fieldElement(name: string): PathElement {
+  const known = knownFields.get(name);
+  if (known !== undefined) return known;
+  if (knownFields.size >= maxKnownFields) knownFields.clear();
+  const element = `f:${name}`;
+  knownFields.set(name, element);
+  return element;
+}
+
 export const valueElement = (value: unknown): PathElement => `v:${jsonOf(value)}`;
 
 /** `keys` in order of their names. */
@@ -26,11 +38,14 @@ export function withKey(element: string, quotedName: string, value: unknown): st
 
 /** As Go encodes JSON: what HTML would take for its own is escaped. Other programs compare these texts. */
 function jsonOf(value: unknown): string {
+  if (typeof value === 'string' && plainText.test(value)) return `"${value}"`;
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   const text = JSON.stringify(value) ?? 'null';
   return escapedByGo.test(text) ? text.replace(everyEscapedByGo, escapeAsGo) : text;
 }
 
+/** Needs no escapes. */
+const plainText = /^[\w .:/@%+=,;!?()#$*|~^-]*$/;
 const escapedByGo = /[<>&\u2028\u2029]|\\[bf]/;
 const everyEscapedByGo = /[<>&\u2028\u2029]|\\\\|\\[bf]/g;
 const goEscapes: Readonly<Record<string, string>> = { '\\b': '\\u0008', '\\f': '\\u000c' };

@@ -47,11 +47,17 @@ export function isSameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a)) {
-    return Array.isArray(b) && a.length === b.length && a.every((item, i) => isSameJson(item, b[i]));
+    if (!Array.isArray(b) || a.length !== b.length) return false;
+    for (let i = 0; i < a.length; i++) if (!isSameJson(a[i], b[i])) return false;
+    return true;
   }
   if (Array.isArray(b)) return false;
-  const [ours, theirs] = [a as JsonObject, b as JsonObject];
-  const names = Object.keys(ours);
-  if (names.length !== Object.keys(theirs).length) return false;
-  return names.every((name) => Object.hasOwn(theirs, name) && isSameJson(ours[name], theirs[name]));
+  let names = 0;
+  for (const name in a) {
+    if (!Object.hasOwn(b, name) || !isSameJson((a as JsonObject)[name], (b as JsonObject)[name]))
+      return false;
+    names++;
+  }
+  for (const _ in b) names--;
+  return names === 0;
 }

@@ -1,0 +1,11 @@
+import { builtInScenarios } from './built-in-scenarios.ts';
+import { clientScenarios } from './client-scenarios.ts';
+import type { Step } from './comparison.ts';
+import { ownershipScenarios } from './ownership-scenarios.ts';
+
+/** Every sequence of requests whose answers are recorded, by what it shows. */
+export const scenarios: Readonly<Record<string, readonly Step[]>> = {
+  ...ownershipScenarios,
+  ...clientScenarios,
+  ...builtInScenarios,
+};
