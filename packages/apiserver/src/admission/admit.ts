@@ -45,7 +45,8 @@ export async function admit(
   if (errors.length > 0) throw invalid(resource.ref, prepared.metadata.name, errors);
   const { user, dryRun } = options;
   checkOwners({ authorizer, catalog }, { resource, object: prepared, previous, user });
-  if (part === 'main' && definition.admit && prepared.metadata.deletionTimestamp === undefined) {
+  // Also while it waits for its finalizers: a role that is being deleted still grants.
+  if (part === 'main' && definition.admit) {
     await definition.admit(prepared, previous, { user, dryRun, authorizer });
   }
   return { object: prepared, isContentChanged };

@@ -105,8 +105,15 @@ function validateAnnotations({ annotations = {} }: ObjectMeta): FieldError[] {
 const orphan = 'orphan';
 const foreground = 'foregroundDeletion';
 const standardFinalizers = new Set([orphan, foreground, 'kubernetes']);
+/** Far more than anybody needs; each is compared with those before. */
+const maxFinalizers = 1000;
 
 function validateFinalizers({ finalizers = [] }: ObjectMeta, previous: ObjectMeta | undefined): FieldError[] {
+  if (finalizers.length > maxFinalizers) {
+    return [
+      fieldInvalid('metadata.finalizers', finalizers.length, `must have at most ${maxFinalizers} items`),
+    ];
+  }
   const errors: FieldError[] = [];
   for (const [i, finalizer] of finalizers.entries()) {
     const fault = faultOfLabelKey(finalizer);
@@ -129,7 +136,7 @@ function plainFinalizers(
   { finalizers = [] }: ObjectMeta,
   previous: ObjectMeta | undefined,
 ): (readonly [number, string])[] {
-  return [...finalizers.entries()].filter(([, finalizer]) => {
+  return [...finalizers.slice(0, maxFinalizers).entries()].filter(([, finalizer]) => {
     const isKnown = previous?.finalizers?.includes(finalizer) ?? false;
     return !isKnown && !finalizer.includes('/') && !standardFinalizers.has(finalizer);
   });

@@ -12,9 +12,16 @@ import type { Registry } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 import { isObject, isSameJson } from '../schema/json-value.ts';
 
+/** Far more than anybody needs; every owner is looked up, and compared with those before. */
+const maxOwners = 1000;
+
 /** The form of the references; whether the owners exist is for the garbage collector to see. */
 export function validateOwners({ ownerReferences = [] }: ObjectMeta): FieldError[] {
   const errors: FieldError[] = [];
+  if (ownerReferences.length > maxOwners) {
+    const why = `must have at most ${maxOwners} items`;
+    return [fieldInvalid('metadata.ownerReferences', ownerReferences.length, why)];
+  }
   for (const [i, owner] of ownerReferences.entries()) {
     const path = `metadata.ownerReferences[${i}]`;
     for (const field of ['apiVersion', 'kind', 'name', 'uid'] as const) {

@@ -222,6 +222,23 @@ describe('access', { concurrency: false }, () => {
       resources: ['clusterroles', 'roles'],
     });
 
+    test('is refused for a role that waits for its finalizers: it still grants', async () => {
+      const as = await manager('hugo', readConfigMaps);
+      const held = {
+        ...role('held', readConfigMaps),
+        metadata: { name: 'held', finalizers: ['a.dev/wait'] },
+      };
+      assert.equal((await create(`${local}/roles`, held, { as })).status, 201);
+      const path = `${rbac}/${local}/roles/held`;
+      assert.equal((await ask('DELETE', path)).status, 200);
+      const type = 'application/merge-patch+json';
+      const everything: PolicyRule = { verbs: ['*'], apiGroups: ['*'], resources: ['*'] };
+      const refused = await ask('PATCH', path, { as, type, body: { rules: [everything] } });
+      assert.equal(refused.status, 403, refused.body.message);
+      const freed = await ask('PATCH', path, { as, type, body: { metadata: { finalizers: null } } });
+      assert.equal(freed.status, 200, freed.body.message);
+    });
+
     test('is allowed to who has the verb escalate', async () => {
       const as = await manager('eve', bindRule('escalate'));
       const rule: PolicyRule = { verbs: ['*'], apiGroups: ['*'], resources: ['*'] };

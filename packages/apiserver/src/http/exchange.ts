@@ -11,6 +11,8 @@ export interface ApiRequest extends Readable {
   /** `1.1` or `2.0`. */
   readonly httpVersion: string;
   readonly httpVersionMajor: number;
+  /** Ends the stream of HTTP/2 with this code. */
+  close?(code: number): void;
   /** Of the connection. */
   readonly socket?: { readonly remoteAddress?: string | undefined } | undefined;
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:http2';
 import { isStatusError, type Logger, StatusError } from '@selvedge/api';
 import { type AuditOptions, Auditor } from '../audit/auditor.ts';
 import { authenticate } from '../authentication/authenticate.ts';
@@ -282,6 +283,10 @@ export class RequestHandler {
     // What is left of a refused body would be taken for the next request on this connection.
     if (req.httpVersionMajor === 1 && !req.readableEnded) headers['Connection'] = 'close';
     sendJson(res, status.toBody(), { status: status.code, headers });
+    // RFC 9113 §8.1. Else the rest of a refused body holds the stream for as long as its client likes.
+    if (req.httpVersionMajor === 2 && hasBody(req) && !req.readableEnded) {
+      res.once('finish', () => req.close?.(constants.NGHTTP2_NO_ERROR));
+    }
   }
 }
 

@@ -244,6 +244,8 @@ describe('the in-process client', () => {
       names({ fieldSelector: 'spec.size=1' }),
       messageOf(/not supported: spec\.size/, 'BadRequest'),
     );
+    // Of a kind that a careless pattern would take hours for.
+    assert.deepEqual(await names({ fieldSelector: `metadata.name=${' '.repeat(20_000)}x\nx` }), []);
     await assert.rejects(names({ labelSelector: 'a=,=' }), messageOf(/label selector/, 'BadRequest'));
   });
 
