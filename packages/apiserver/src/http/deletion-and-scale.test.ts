@@ -289,6 +289,49 @@ describe('namespaces', () => {
     assert.equal((await server.request('GET', at('own'))).status, 404);
   });
 
+  test('made again under their name keep what is in them, whoever was still emptying the old one', async () => {
+    const second = await createApiServer({
+      definitions: [...sampleDefinitions, machineDefinition],
+      store: server.store.objects,
+      clock: systemClock,
+      logger: createLogger({ level: 'silent' }),
+    });
+    try {
+      const held = {
+        ...configMap('held'),
+        metadata: { name: 'held', namespace: 'again', finalizers: ['a.dev/x'] },
+      };
+      for (let round = 0; round < 3; round++) {
+        await make('again');
+        await server.client.create(configMaps, held);
+        await server.client.delete(namespaces, { name: 'again' });
+        // Both wait for the finalizer, each longer every time.
+        await systemClock.sleep(700);
+        await server.client.mergePatch(
+          configMaps,
+          { name: 'held', namespace: 'again' },
+          { metadata: { finalizers: null } },
+        );
+        await eventually(async () =>
+          (await server.client.find(namespaces, { name: 'again' })) ? undefined : true,
+        );
+        await make('again');
+        await server.client.create(configMaps, {
+          ...configMap('new'),
+          metadata: { name: 'new', namespace: 'again' },
+        });
+        await systemClock.sleep(1_500);
+        assert.ok(await server.client.find(configMaps, { name: 'new', namespace: 'again' }));
+        await server.client.delete(namespaces, { name: 'again' });
+        await eventually(async () =>
+          (await server.client.find(namespaces, { name: 'again' })) ? undefined : true,
+        );
+      }
+    } finally {
+      await second.close();
+    }
+  });
+
   test('take nothing in while two servers empty and fill them', async () => {
     const second = await createApiServer({
       definitions: [...sampleDefinitions, machineDefinition],

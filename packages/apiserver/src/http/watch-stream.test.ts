@@ -120,6 +120,22 @@ describe('streamEvents', () => {
     assert.doesNotMatch(receiver.chunks.join(), /secret/);
   });
 
+  test('ends at once for a client that went away before', async () => {
+    const receiver = new Receiver(true);
+    receiver.destroy();
+    await new Promise((resolve) => receiver.once('close', resolve));
+    const clock = new FakeClock();
+    async function* silent(): AsyncGenerator<ResourceEvent[]> {
+      await clock.sleep(3_600_000, ended.signal);
+      yield [];
+    }
+    const ended = new AbortController();
+    const { stop, done } = stream(receiver, silent(), clock);
+    assert.ok(stop.signal.aborted);
+    ended.abort();
+    await done;
+  });
+
   test('ends when the client goes away', async () => {
     const receiver = new Receiver(true);
     const clock = new FakeClock();

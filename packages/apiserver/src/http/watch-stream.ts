@@ -32,6 +32,8 @@ export async function streamEvents(stream: WatchStream): Promise<void> {
   const { res, stop, logger } = stream;
   res.once('close', () => stop.abort());
   res.once('error', () => stop.abort());
+  // Gone before anybody listened: no event will say so.
+  if (res.destroyed) stop.abort();
   res.setHeader('Content-Type', 'application/json');
   res.setHeader('Cache-Control', 'no-cache, private');
   res.writeHead(200);

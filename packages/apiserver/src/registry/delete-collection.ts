@@ -8,6 +8,8 @@ import type { Resource } from './resource-catalog.ts';
 
 export interface DeleteCollectionRequest extends Omit<DeleteRequest, 'target'> {
   readonly query: ListQuery;
+  /** Asked when the list is there, before anything is deleted; `false`: nothing is. */
+  readonly goOn?: () => Promise<boolean>;
 }
 
 /** Deletions that are under way at once: they share transactions of the store. */
@@ -17,10 +19,11 @@ const atOnce = 50;
 export async function deleteCollection(
   registry: Registry,
   resource: Resource,
-  { query, ...request }: DeleteCollectionRequest,
+  { query, goOn, ...request }: DeleteCollectionRequest,
 ): Promise<ObjectList> {
   refuseVirtual(resource, 'deletecollection');
   const list = await listObjects(registry, resource, query);
+  if (goOn && !(await goOn())) return list;
   const deleteOne = async ({ metadata }: KubeObject): Promise<void> => {
     const { name, namespace, uid } = metadata;
     const target = { name, ...(namespace ? { namespace } : {}) };

@@ -56,15 +56,23 @@ export class NamespaceLifecycle {
   #consider(namespace: KubeObject): void {
     const { name, deletionTimestamp } = namespace.metadata;
     if (deletionTimestamp === undefined || this.#emptying.has(name)) return;
-    const emptying = this.#empty(name).finally(() => this.#emptying.delete(name));
+    const emptying = this.#empty(namespace).finally(() => this.#emptying.delete(name));
     this.#emptying.set(name, emptying);
+    // A namespace of the same name that was marked meanwhile has not been considered.
+    void emptying.then(async () => {
+      const next = await this.#find(name).catch(() => undefined);
+      if (next && next.metadata.uid !== namespace.metadata.uid && !this.#registry.closing.aborted) {
+        this.#consider(next);
+      }
+    });
   }
 
-  async #empty(name: string): Promise<void> {
+  async #empty(namespace: KubeObject): Promise<void> {
     const { clock, closing } = this.#registry;
+    const { name } = namespace.metadata;
     for (let pause = firstPauseMs; !closing.aborted; pause = Math.min(pause * 2, longestPauseMs)) {
       try {
-        if (await this.#emptyOnce(name)) return;
+        if (await this.#emptyOnce(namespace)) return;
       } catch (error) {
         if (closing.aborted) return;
         this.#logger.warn('namespace could not be emptied, trying again', { object: name, error });
@@ -74,14 +82,21 @@ export class NamespaceLifecycle {
   }
 
   /** Whether the namespace needs no more of us. */
-  async #emptyOnce(name: string): Promise<boolean> {
-    const remaining = await this.#deleteContent(name);
+  async #emptyOnce({ metadata: { name, uid } }: KubeObject): Promise<boolean> {
+    // Another hub may have let it go, and people may have made it again: what is in that one is theirs.
+    const isStill = async () => {
+      const now = await this.#find(name);
+      return now?.metadata.uid === uid && now?.metadata.deletionTimestamp !== undefined;
+    };
+    if (!(await isStill())) return true;
+    const remaining = await this.#deleteContent(name, isStill);
+    if (!(await isStill())) return true;
     const isEmpty = remaining.resources.size === 0 && remaining.failures.length === 0;
     return isEmpty ? this.#letGo(name, remaining) : this.#report(name, remaining);
   }
 
-  /** Asks for the deletion of everything; says what is still there. */
-  async #deleteContent(namespace: string): Promise<RemainingContent> {
+  /** Asks for the deletion of everything, as long as the namespace is the same; says what is still there. */
+  async #deleteContent(namespace: string, isStill: () => Promise<boolean>): Promise<RemainingContent> {
     const registry = this.#registry;
     const remaining = {
       resources: new Map<string, number>(),
@@ -92,7 +107,8 @@ export class NamespaceLifecycle {
       if (!resource.ref.namespaced || resource.source || resource.review) continue;
       try {
         const request = { query: { namespace }, propagationPolicy: 'Background', dryRun: false } as const;
-        await deleteCollection(registry, resource, request);
+        // What was listed while the namespace still stood belongs to it.
+        await deleteCollection(registry, resource, { ...request, goOn: isStill });
         const { objects } = await registry.store.list({ resource: resource.name, namespace });
         if (objects.length === 0) continue;
         remaining.resources.set(`${resource.ref.plural}.${resource.ref.group}`, objects.length);

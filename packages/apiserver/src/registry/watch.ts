@@ -125,6 +125,9 @@ async function* watchStored(
           : selectedEvent(resource, change, selection);
       if (event) events.push(event);
     }
+    // A selector that nothing of it passes still learns how far it has come; it is told about once a minute.
+    const last = batch.at(-1);
+    if (events.length === 0 && last) events.push({ type: 'BOOKMARK', revision: last.revision });
     if (events.length > 0) yield events;
   }
 }

@@ -171,6 +171,8 @@ export class ResourceCache {
       after = objects.find(last.key);
       await turn();
     }
+    // What a page no longer had may have been deleted after all that is on the pages.
+    newest = Math.max(newest, await store.currentRevision());
     this.#objects = objects;
     this.#revision = fromRevision;
     let isLogRead = false;
