@@ -33,14 +33,22 @@ export function backupEndpoints(options: {
         const stop = AbortSignal.any([signal, gone.signal]);
         const dump = store.dump(stop)[Symbol.asyncIterator]();
         const first = dump.next();
-        await Promise.race([first, clock.sleep(patienceMilliseconds, stop)]);
-        res.setHeader('Content-Type', 'application/gzip');
-        res.setHeader('Cache-Control', 'no-store');
-        res.writeHead(200);
-        logger.info('backup begins', { component: 'backup', user: user.name });
-        const header = { hubId, createdAt: clock.now().toISOString(), engine: store.engine };
-        await pipeline(packBackup({ header, keysDirectory, records: resumed(first, dump) }), res);
-        logger.info('backup sent', { component: 'backup', user: user.name });
+        // Heard of when it is waited for; until then a failure must not end the process.
+        first.catch(() => undefined);
+        try {
+          await Promise.race([first, clock.sleep(patienceMilliseconds, stop)]);
+          res.setHeader('Content-Type', 'application/gzip');
+          res.setHeader('Cache-Control', 'no-store');
+          res.writeHead(200);
+          logger.info('backup begins', { component: 'backup', user: user.name });
+          const header = { hubId, createdAt: clock.now().toISOString(), engine: store.engine };
+          await pipeline(packBackup({ header, keysDirectory, records: resumed(first, dump) }), res);
+          logger.info('backup sent', { component: 'backup', user: user.name });
+        } finally {
+          // Also when nobody came to read: the copy of the database goes with the dump.
+          gone.abort('backup over');
+          await dump.return?.();
+        }
       },
     },
     {

@@ -159,7 +159,11 @@ describe('restoring', () => {
     mkdirSync(join(target, 'restore.unfinished', 'keys'), { recursive: true, mode: 0o700 });
     const store = await openSqliteStore({ path: join(target, 'store.db'), clock, logger });
     await store.close();
-    await assert.rejects(startHub({ data: target, listen: '127.0.0.1:0', logger }), /keys.*is missing/);
+    await assert.rejects(
+      startHub({ data: target, listen: '127.0.0.1:0', logger }),
+      /restore.*was not finished/,
+    );
+    assert.ok(!existsSync(join(target, 'keys')));
     await restore(backup, target);
     assert.ok(!existsSync(join(target, 'restore.unfinished')));
     const hub = await startHub({ data: target, listen: '127.0.0.1:0', logger });

@@ -5,7 +5,7 @@ import type { Clock, Logger } from '@selvedge/api';
 import { syncDirectory, writeFileAtomically } from '@selvedge/api/node';
 import { openSqliteStore, type Store } from '@selvedge/store';
 import { lockDataDirectory } from '../identity/data-lock.ts';
-import { openHubIdentity } from '../identity/hub-identity.ts';
+import { openHubIdentity, unfinishedRestore } from '../identity/hub-identity.ts';
 import { openPrivateDirectory, publishDirectory } from '../identity/private-file.ts';
 import { parseKeyRing } from '../identity/store-key-file.ts';
 import { sensitiveResources } from '../resources/index.ts';
@@ -22,10 +22,8 @@ export interface RestoreOptions {
   readonly logger: Logger;
 }
 
-/** While this folder is there, a restore is not finished: what it made is removed by the next one. */
-const unfinishedName = 'restore.unfinished';
 /** Left aside by every way to make a data directory. */
-const harmless = new Set(['lock', unfinishedName]);
+const harmless = new Set(['lock', unfinishedRestore]);
 const fewestRevisions = 1_000_000_000;
 /** More than any hub writes, so that a backup that is restored twice gives out no revision twice. */
 const revisionsPerSecond = 10_000;
@@ -41,7 +39,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
   try {
     await removeUnfinished(dataDirectory);
     await requireEmpty(dataDirectory);
-    const unfinished = join(dataDirectory, unfinishedName);
+    const unfinished = join(dataDirectory, unfinishedRestore);
     await mkdir(unfinished, { mode: 0o700 });
     await syncDirectory(dataDirectory);
     try {
@@ -131,7 +129,7 @@ async function publish(unfinished: string, dataDirectory: string): Promise<void>
 
 /** What a restore that was killed made. Once the keys are in their place it was finished, but for the folder. */
 async function removeUnfinished(dataDirectory: string): Promise<void> {
-  const unfinished = join(dataDirectory, unfinishedName);
+  const unfinished = join(dataDirectory, unfinishedRestore);
   if (!existsSync(unfinished)) return;
   if (!existsSync(join(dataDirectory, 'keys'))) {
     for (const suffix of ['', '-wal', '-shm', '.lock']) {

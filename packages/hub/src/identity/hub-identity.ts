@@ -105,7 +105,15 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
   };
 }
 
+/** Folder in the data directory that a restore fills; there only while one runs, or when it was killed. */
+export const unfinishedRestore = 'restore.unfinished';
+
 async function makeKeys(options: HubIdentityOptions, keys: string): Promise<void> {
+  if (existsSync(join(options.dataDirectory, unfinishedRestore))) {
+    throw new DataDirectoryError(
+      `a restore into ${options.dataDirectory} was not finished: run \`selvedge hub restore\` again, or remove ${join(options.dataDirectory, unfinishedRestore)} to begin with an empty hub`,
+    );
+  }
   const store = join(options.dataDirectory, 'store.db');
   if (existsSync(store)) {
     throw new DataDirectoryError(

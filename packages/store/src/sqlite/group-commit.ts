@@ -88,6 +88,7 @@ export class GroupCommit {
     } finally {
       this.#held -= 1;
       if (this.#jobs.length > 0) this.#schedule();
+      else if (this.#held === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
     }
   }
 
@@ -101,7 +102,7 @@ export class GroupCommit {
   close(): Promise<void> {
     this.#closed = true;
     return new Promise((resolve) => {
-      if (this.#jobs.length === 0) resolve();
+      if (this.#jobs.length === 0 && this.#held === 0) resolve();
       else this.#whenIdle.push(resolve);
     });
   }
