@@ -3,7 +3,7 @@ import { clientScenarios } from './client-scenarios.ts';
 import type { Step } from './comparison.ts';
 import { ownershipScenarios } from './ownership-scenarios.ts';
 
-/** Every sequence of requests whose answers are recorded, by what it shows. */
+/** Every fixed sequence of requests, by what it shows. */
 export const scenarios: Readonly<Record<string, readonly Step[]>> = {
   ...ownershipScenarios,
   ...clientScenarios,
