@@ -23,6 +23,7 @@ export async function startOurApiServer(
     clock,
     connectedWithinSeconds: 60,
     issueEnrollmentToken: notHere,
+    client: () => api.client({ name: 'hub', groups: ['system:masters'] }),
   });
   const token = {
     kind: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' },

@@ -22,7 +22,9 @@ describe('kubectl', { ...requireTool('kubectl'), concurrency: 2 }, () => {
   before(async () => {
     directory = mkdtempSync(join(tmpdir(), 'selvedge-kubectl-hub-'));
     const logger = createLogger({ level: 'error' });
-    hub = await startHub({ data: directory, listen: '127.0.0.1:0', logger });
+    // Each release of kubectl deletes Sites.
+    const removalGuardSites = '1000';
+    hub = await startHub({ data: directory, listen: '127.0.0.1:0', removalGuardSites, logger });
   });
   after(async () => {
     await hub.close();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 export const repositoryRoot = join(import.meta.dirname, '../..');
 
-export type PhaseName = 'unit' | 'architecture' | 'conformance' | 'postgres' | 'podman' | 'e2e';
+export type PhaseName = 'unit' | 'architecture' | 'scenarios' | 'conformance' | 'postgres' | 'podman' | 'e2e';
 
 /** Tests that are run together. */
 export interface Phase {
@@ -29,6 +29,12 @@ export function testPhases(): Phase[] {
       timeoutMinutes: 5,
     },
     { name: 'unit', files: beside.filter(isUnit), concurrency: 2, timeoutMinutes: 10 },
+    {
+      name: 'scenarios',
+      files: find('tests/scenarios/**/*.test.ts'),
+      concurrency: 1,
+      timeoutMinutes: 15,
+    },
     { name: 'postgres', files: beside.filter(isPostgres), concurrency: 2, timeoutMinutes: 15 },
     {
       name: 'conformance',

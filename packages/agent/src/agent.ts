@@ -37,6 +37,8 @@ export interface AgentOptions {
   /** Longest wait of one poll. */
   readonly longestWaitSeconds?: number;
   readonly keyRefusedRetryMs?: number;
+  /** Milliseconds that never jump; `performance.now` when absent. */
+  readonly monotonicMs?: () => number;
 }
 
 /**
@@ -97,7 +99,11 @@ class Agent {
     const { database, clock, stateDir, logger } = options;
     this.#options = options;
     this.#content = content;
-    this.#clock = new HubClock({ clock, savedOffsetMs: Number(findMeta(database, 'clockOffsetMs') ?? 0) });
+    this.#clock = new HubClock({
+      clock,
+      savedOffsetMs: Number(findMeta(database, 'clockOffsetMs') ?? 0),
+      ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
+    });
     this.#book = new ReportBook(database);
     this.#contact = new ContactRecord({ stateDir, clock: this.#clock, logger });
   }

@@ -4,11 +4,18 @@ import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '@selvedge/api/node';
+import { withOutcome } from './testing/release-outcome.ts';
 import { eventually, makeStateDir, startTestAgent } from './testing/test-agent.ts';
 import { TestHub } from './testing/test-hub.ts';
 
 const program = join(import.meta.dirname, 'testing/agent-program.ts');
 const kills = 12;
+
+/** Every third release crashes, so that kills meet going back too. */
+function someManifests(n: number): unknown[] {
+  const config = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' }, data: { n: String(n) } };
+  return withOutcome([config], n % 3 === 0 ? { health: 'crash' } : {});
+}
 
 function startProgram(...args: string[]): {
   child: ChildProcess;
@@ -42,7 +49,7 @@ test('killed at any instant, an agent neither goes back nor uses a number twice,
     if (request.epoch < toldEpoch) faults.push(`epoch ${request.epoch} after ${toldEpoch}`);
     toldEpoch = request.epoch;
     // A new state with nearly every answer, so that kills meet its being stored.
-    if (hub.epoch < toldEpoch + 3) hub.assign(`app-${randomInt(4)}`, [{ n: randomInt(1000) }]);
+    if (hub.epoch < toldEpoch + 3) hub.assign(`app-${randomInt(4)}`, someManifests(randomInt(1000)));
     return response;
   };
   try {

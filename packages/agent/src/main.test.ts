@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { systemClock } from '@selvedge/api/node';
 import { formatStatus } from './commands/format-status.ts';
 import { type AgentStatus, readStatus } from './commands/read-status.ts';
 import { eventually, makeStateDir, startTestAgent } from './testing/test-agent.ts';
@@ -106,7 +107,7 @@ describe('the status for a person', () => {
       agent.log.some((line) => line.message.startsWith('the hub cannot')),
     );
     await agent.stop();
-    const status = await readStatus(dir.path);
+    const status = await readStatus(dir.path, systemClock.now());
     const text = formatStatus(
       { ...status, clockOffsetMs: -86_400_000 * 3, keyRefusal: 'revoked' },
       new Date('2026-01-01T00:00:00Z'),
@@ -115,6 +116,6 @@ describe('the status for a person', () => {
     assert.match(text, /this machine is 3d ahead of the hub/);
     assert.match(text, /REFUSED by the hub: revoked/);
     assert.match(text, /Trouble: .*127\.0\.0\.1/);
-    assert.match(text, /Application\/default\/till +till-\w+ +Failed +\w+ +Crash: exit 3/);
+    assert.match(text, /Application\/default\/till +till-\w+ +till-\w+ +Failed +\w+ +Crash: exit 3/);
   });
 });

@@ -1,9 +1,10 @@
 import './frugal-engine.ts';
 import { readFileSync } from 'node:fs';
-import { arch, hostname, tmpdir } from 'node:os';
+import { arch, hostname, tmpdir, userInfo } from 'node:os';
 import { createLogger, systemClock } from '@selvedge/api/node';
 import { Command, InvalidArgumentError } from 'commander';
 import { formatStatus } from './commands/format-status.ts';
+import { holdSite, type PersonAct, releaseSite, rollBackItem } from './commands/person-acts.ts';
 import { readStatus } from './commands/read-status.ts';
 import { run } from './commands/run.ts';
 import { EnrolmentRefused } from './enrolment/enrolment-refused.ts';
@@ -53,6 +54,32 @@ program
   .option('-o, --output <format>', 'json')
   .action(statusCommand);
 
+program
+  .command('hold')
+  .description(
+    'Keep an application (or, without ITEM, the whole site) as it is: nothing is activated, nothing removed.',
+  )
+  .argument('[item]', 'application: NAME or NAMESPACE/NAME')
+  .requiredOption('--state <dir>', 'state directory of the agent')
+  .requiredOption('--reason <text>', 'why; the hub shows it')
+  .action((item: string | undefined, flags: PersonFlags) => personCommand(holdSite, item, flags));
+
+program
+  .command('release')
+  .description('End a hold that a person at the site has set.')
+  .argument('[item]', 'application: NAME or NAMESPACE/NAME; without it the hold of the whole site')
+  .requiredOption('--state <dir>', 'state directory of the agent')
+  .option('--reason <text>', 'why; the hub shows it')
+  .action((item: string | undefined, flags: PersonFlags) => personCommand(releaseSite, item, flags));
+
+program
+  .command('rollback')
+  .description('Go back to the release of an application that proved itself here before.')
+  .argument('<item>', 'application: NAME or NAMESPACE/NAME')
+  .requiredOption('--state <dir>', 'state directory of the agent')
+  .requiredOption('--reason <text>', 'why; the hub shows it')
+  .action((item: string, flags: PersonFlags) => personCommand(rollBackItem, item, flags));
+
 // No top-level await: the released program is one CommonJS file, which takes 4 MB less memory than an ES module.
 void program.parseAsync();
 
@@ -90,13 +117,47 @@ async function runCommand(flags: RunFlags): Promise<void> {
 
 async function statusCommand(flags: { state: string; output?: string }): Promise<void> {
   try {
-    const status = await readStatus(flags.state);
-    const text =
-      flags.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status, new Date());
+    const now = systemClock.now();
+    const status = await readStatus(flags.state, now);
+    const text = flags.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status, now);
     process.stdout.write(text);
   } catch (error) {
     process.stderr.write(`selvedge-agent: ${(error as Error).message}\n`);
     process.exitCode = 1;
+  }
+}
+
+interface PersonFlags {
+  state: string;
+  reason?: string;
+}
+
+async function personCommand(
+  act: (act: PersonAct) => Promise<string>,
+  item: string | undefined,
+  flags: PersonFlags,
+): Promise<void> {
+  try {
+    const text = await act({
+      stateDir: flags.state,
+      ...(item === undefined ? {} : { item }),
+      ...(flags.reason === undefined ? {} : { reason: flags.reason }),
+      by: process.env['SUDO_USER'] || userName(),
+      clock: systemClock,
+    });
+    process.stdout.write(text);
+  } catch (error) {
+    process.stderr.write(`selvedge-agent: ${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+/** A user of a container may have no name. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
   }
 }
 

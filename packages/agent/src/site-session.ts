@@ -15,11 +15,13 @@ import type { ContactRecord } from './state/contact-record.ts';
 import type { ContentStore } from './state/content-store.ts';
 import { type Enrolment, putMeta, saveEnrolment } from './state/enrolment-record.ts';
 import { HeldState } from './state/held-state.ts';
+import { LocalBell } from './state/local-bell.ts';
 import type { ReportBook } from './state/report-book.ts';
 import { ContentFetcher } from './sync/content-fetcher.ts';
 import { SiteWork } from './sync/site-work.ts';
 import { StateIntake } from './sync/state-intake.ts';
 import { type ContactEvent, SyncLoop } from './sync/sync-loop.ts';
+import { WakeUp } from './sync/wake-up.ts';
 
 export interface SiteSessionOptions {
   readonly enrolment: Enrolment;
@@ -32,7 +34,7 @@ export interface SiteSessionOptions {
   readonly hubClock: HubClock;
   readonly options: Pick<
     AgentOptions,
-    'machine' | 'proxies' | 'logger' | 'longestWaitSeconds' | 'keyRefusedRetryMs'
+    'machine' | 'proxies' | 'logger' | 'longestWaitSeconds' | 'keyRefusedRetryMs' | 'monotonicMs' | 'stateDir'
   >;
 }
 
@@ -43,12 +45,24 @@ export class SiteSession {
   readonly #connection: HubConnection;
   #enrolment: Enrolment;
   #lastTrustRefreshMs = -Infinity;
+  readonly #stopped = new AbortController();
+  #living: Promise<void> = Promise.resolve();
 
   private constructor(parts: SiteSessionOptions, held: HeldState) {
-    const { enrolment, book, driver, hubClock, options } = parts;
+    const { enrolment, book, database, content, driver, hubClock, options } = parts;
     this.#parts = parts;
     this.#enrolment = enrolment;
-    this.#work = new SiteWork({ held, book, driver, clock: hubClock, logger: options.logger });
+    this.#work = new SiteWork({
+      held,
+      book,
+      database,
+      content,
+      driver,
+      clock: hubClock,
+      logger: options.logger,
+      siteName: enrolment.site,
+      monotonicMs: options.monotonicMs ?? (() => performance.now()),
+    });
     this.#connection = new HubConnection({
       hubs: enrolment.hubs.map((hub) => new URL(hub)),
       hubCa: new X509Certificate(enrolment.caCertificate),
@@ -72,20 +86,51 @@ export class SiteSession {
   /** Needs no hub: after a reboot the applications come back from this machine's own disk. */
   async startDriver(signal: AbortSignal): Promise<void> {
     this.#work.resume();
+    const either = AbortSignal.any([signal, this.#stopped.signal]);
+    this.#living = Promise.all([this.#work.life.run(either), this.#watchLocal(either)]).then(() => {});
+    this.#living.catch(() => {
+      // `sync` ends with it.
+    });
     await this.#parts.driver.start(signal);
     this.#parts.options.logger.info('driving the last accepted desired state', {
       site: this.#enrolment.site,
       epoch: this.#work.held.acceptedMark.epoch,
-      items: this.#work.held.driverItems(this.#parts.driver.kind).length,
+      items: this.#work.life.itemsHere.length,
     });
   }
 
   /** Containers go on running. Bounded: a driver that hangs does not keep the machine from shutting down. */
   async stopDriver(): Promise<void> {
     const { driver, hubClock } = this.#parts;
-    await Promise.race([driver.stop(), hubClock.sleep(longestStopMs)]);
+    const stopped = new AbortController();
+    const isStopped = driver.stop().finally(() => stopped.abort());
+    await Promise.race([isStopped, hubClock.sleep(longestStopMs, stopped.signal)]);
+    this.#stopped.abort();
+    await this.#living.catch(() => {});
     this.#work.stop();
     this.#connection.close();
+  }
+
+  /** A person at the site used a command: what it wrote is taken up within a second or two. */
+  async #watchLocal(signal: AbortSignal): Promise<void> {
+    const { hubClock, options } = this.#parts;
+    const rung = new WakeUp();
+    const bell = new LocalBell(options.stateDir, () => rung.ring());
+    try {
+      while (!signal.aborted) {
+        const over = new AbortController();
+        const either = AbortSignal.any([signal, over.signal]);
+        const longestMs = bell.isWatching ? slowLookMs : quickLookMs;
+        await Promise.race([
+          hubClock.sleep(longestMs * (0.75 + Math.random() / 2), either),
+          rung.wait(either),
+        ]);
+        over.abort();
+        if (!signal.aborted) this.#work.noticeLocal();
+      }
+    } finally {
+      bell.close();
+    }
   }
 
   /** Until the signal fires. */
@@ -108,6 +153,7 @@ export class SiteSession {
       this.#work.collectGarbage();
       fetcher.wake();
     });
+    this.#work.onContentWanted(() => fetcher.reconsider());
     let wasAway = false;
     const loop = new SyncLoop({
       api,
@@ -126,7 +172,7 @@ export class SiteSession {
       ...(options.keyRefusedRetryMs === undefined ? {} : { keyRefusedRetryMs: options.keyRefusedRetryMs }),
     });
     try {
-      await Promise.all([loop.run(either), fetcher.run(either)]);
+      await Promise.all([loop.run(either), fetcher.run(either), this.#living]);
     } finally {
       stop.abort();
     }
@@ -219,5 +265,8 @@ export class SiteSession {
 }
 
 const longestStopMs = 8000;
+/** Where the bell works, only in case it does not ring. */
+const slowLookMs = 60_000;
+const quickLookMs = 1500;
 const longestDescribeMs = 5000;
 const trustRefreshMs = 60_000;

@@ -77,6 +77,8 @@ export { maxObjectBytes } from './admission/limits.ts';
 export type {
   AdmissionContext,
   JsonSchema,
+  PreviewAction,
+  PreviewedChange,
   PrinterColumn,
   ResourceDefinition,
   ReviewDefinition,

@@ -53,8 +53,8 @@ export interface ResourceDefinition {
   ) => Promise<void>;
   /** Fills in what is read from elsewhere (status counters, last seen); never stored. */
   readonly decorate?: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
-  /** Named subresources with POST, as `serviceaccounts/token`. The body is what was sent. */
-  readonly actions?: Readonly<Record<string, SubresourceAction>>;
+  /** Named subresources with POST, as `serviceaccounts/token`. */
+  readonly actions?: Readonly<Record<string, SubresourceAction | PreviewAction>>;
   /** Serves `…/scale` (`autoscaling/v1 Scale`), as in a CustomResourceDefinition. */
   readonly scale?: {
     /** JSON paths such as `.spec.replicas`. */
@@ -71,10 +71,30 @@ export interface AdmissionContext {
   readonly dryRun: boolean;
 }
 
+/** Does something with an object that is there. The body is what was sent. */
 export interface SubresourceAction {
   /** Kind of body and answer, for discovery: `{group, version, kind}`. */
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
   readonly invoke: (object: KubeObject, body: unknown, context: AdmissionContext) => Promise<KubeObject>;
+}
+
+/**
+ * Says what a write would lead to. The body is the whole object as it is to be, which need not exist yet. It goes through
+ * everything that a write of it goes through (defaults, validation, admission), and nothing is stored.
+ */
+export interface PreviewAction {
+  /** Kind of the answer, for discovery. */
+  readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
+  /** What sending `sent` means where `present` is; absent: everything but the metadata that the server keeps is replaced. */
+  readonly over?: (sent: KubeObject, present: KubeObject) => KubeObject;
+  readonly preview: (change: PreviewedChange, context: AdmissionContext) => Promise<KubeObject>;
+}
+
+export interface PreviewedChange {
+  /** As it would be stored. */
+  readonly object: KubeObject;
+  /** As it is; absent: it would be created. */
+  readonly previous: KubeObject | undefined;
 }
 
 /** A read-only kind that is not stored as objects: its rows come from elsewhere. */

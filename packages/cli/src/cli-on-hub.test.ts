@@ -43,6 +43,8 @@ const application: Application = {
         { name: 'canary', sites: 1, soak: '1h' },
         { name: 'rest', percent: 100 },
       ],
+      // The failure stays to be looked at.
+      onBreach: 'Pause',
     },
   },
 };
@@ -227,9 +229,9 @@ describe('the CLI on a hub', () => {
     const expected = /shop\/till +till-[0-9a-f]{10} +2 +0 +1 +0 +0 +1 +Progressing[^]*shop-1 +Connected/;
     for (let tries = 0; ; tries++) {
       const { code, stdout } = await cli('status');
-      assert.equal(code, 0);
-      if (expected.test(stdout)) break;
-      if (tries === 200) assert.match(stdout, expected);
+      // A Site that was deleted counts until it is gone.
+      if (code === 0 && expected.test(stdout)) break;
+      if (tries === 200) assert.fail(`status exits ${code}: ${stdout}`);
       await sleep(100);
     }
   });

@@ -22,6 +22,8 @@ export { packDataDirectory, verifyDataDirectory } from './backup/data-directory.
 export { backupPath, rotateStoreKeyPath } from './backup/endpoints.ts';
 export { restoreBackup, type RestoreOptions } from './backup/restore-backup.ts';
 export { readBackupFile, verifyBackupFile, writeBackupFile } from './backup/write-backup-file.ts';
+export { planRollout } from './rollout/plan-rollout.ts';
+export type { RolloutInput, RolloutPlan, SiteFacts } from './rollout/rollout-input.ts';
 export { DataDirectoryError } from './identity/private-file.ts';
 export { HubOptionError } from './server/hub-option-error.ts';
 export type { HubOptions } from './server/hub-options.ts';

@@ -114,7 +114,9 @@ test('verify names what is missing or does not fit', async (t) => {
     ['UPDATE delivery SET revision = 12 WHERE id = 1', /revision 12 was given out twice/],
     ['UPDATE delivery SET epoch = 99 WHERE id = 1', /its epoch 99 is not one of the site's/],
     ["UPDATE blob SET digest = 'sha256:other' WHERE id = 1", /content sha256:other/],
-    ["UPDATE site_state SET variables = 'no json' WHERE site = 'oslo'", /variables of site oslo: is no JSON/],
+    ["UPDATE site_state SET variables = 'no json' WHERE site = 'oslo'", /policy of site oslo: is no JSON/],
+    ["UPDATE site_state SET policy = 'no json' WHERE site = 'oslo'", /policy of site oslo: is no JSON/],
+    ["UPDATE delivery SET terms = 'no json' WHERE id = 1", /delivery of \S+ to \S+: is no JSON/],
     ["UPDATE delivery SET phase = 'Strange' WHERE id = 2", /unknown phase Strange/],
   ];
   for (const [sql, problem] of faults) {

@@ -1,4 +1,4 @@
-import type { DeliveryState, ItemReport } from '@selvedge/api';
+import type { DeliveryState, ItemReport, ItemTerms, RemovalMode, SitePolicy } from '@selvedge/api';
 
 /** The key that may speak for a site. */
 export interface SiteKey {
@@ -30,6 +30,9 @@ export interface DeliveryRow {
   readonly epoch: number;
   readonly assignedAt: string;
   readonly deadlineSeconds: number;
+  readonly terms: ItemTerms;
+  /** Of a tombstone; `Delete` while `Wanted`. */
+  readonly removal: RemovalMode;
   /** Name of the Rollout and wave that assigned it; '' when assigned outside one. */
   readonly rollout: string;
   readonly wave: string;
@@ -50,9 +53,34 @@ export interface Assignment {
   readonly release: string;
   readonly digest: string;
   readonly deadlineSeconds: number;
+  readonly terms: ItemTerms;
   readonly rollout: string;
   readonly wave: string;
 }
+
+/** What a site is told beside its items. */
+export interface SiteSettings {
+  readonly variables: Record<string, string | number | boolean>;
+  readonly policy: SitePolicy;
+}
+
+/** What a site follows, by its own signed account. */
+export interface AdoptedState extends SiteSettings {
+  readonly epoch: number;
+  readonly rows: readonly AdoptedRow[];
+}
+export type AdoptedRow = Pick<
+  DeliveryRow,
+  | 'namespace'
+  | 'application'
+  | 'applicationUid'
+  | 'release'
+  | 'digest'
+  | 'epoch'
+  | 'deadlineSeconds'
+  | 'terms'
+  | 'removal'
+> & { readonly phase: 'Wanted' | 'Removing' };
 
 export interface DeliveryFilter {
   readonly site?: string;
@@ -75,12 +103,10 @@ export interface Heartbeat {
   readonly observedAt?: string;
 }
 
-/** Desired state of a site as rows; the gateway signs it. */
-export interface SiteState {
+/** Desired state of a site as rows; the gateway signs it. Settings as they were when the epoch was set. */
+export interface SiteState extends SiteSettings {
   readonly site: string;
   readonly epoch: number;
-  /** Variables as they were when the epoch was set. */
-  readonly variables: Record<string, string | number | boolean>;
   /** `Wanted`, `Removing` and `Removed` rows. */
   readonly rows: DeliveryRow[];
 }
@@ -106,16 +132,31 @@ export interface FleetStore {
   removeSiteKey(site: string, fingerprint?: string): Promise<void>;
 
   /**
-   * Sets items. An assignment equal to the present row (uid, digest, phase Wanted) changes only rollout and wave, and no
-   * epoch. Otherwise the site's epoch grows by one per call and site, and the row gets it. A `Wanted` row of the same
-   * name with another uid becomes a tombstone (`Removing`) in that epoch. Atomic over all, and so one long step: give
-   * it some hundreds at a time.
+   * Sets items. An assignment equal to the present row (uid, digest, terms but for their fallback, phase Wanted) changes only
+   * rollout and wave, and no epoch; deadline and fallback stay as the site was told them under the row's epoch. Otherwise
+   * the site's epoch grows by one per call and site, and the row gets it. A `Wanted` row of the same name with another uid
+   * becomes a tombstone (`Removing`, mode `Delete`) in that epoch. Atomic over all, and so one long step: give it some
+   * hundreds at a time.
    */
   assign(assignments: readonly Assignment[]): Promise<void>;
-  /** Turns `Wanted` rows into tombstones (`Removing`), with a new epoch. Unknown or already removed rows: no change. */
-  remove(targets: readonly { site: string; namespace: string; application: string }[]): Promise<void>;
-  /** New epoch when they differ from the stored ones (`{}` at first). */
-  setSiteVariables(site: string, variables: Record<string, string | number | boolean>): Promise<void>;
+  /**
+   * Turns `Wanted` rows into tombstones (`Removing`, of that mode, assigned now), with a new epoch. Unknown or already removed
+   * rows: no change.
+   */
+  remove(
+    targets: readonly { site: string; namespace: string; application: string; mode: RemovalMode }[],
+  ): Promise<void>;
+  /** New epoch when they differ from the stored ones (no variables and `defaultSitePolicy` at first). */
+  setSiteSettings(site: string, settings: SiteSettings): Promise<void>;
+  /**
+   * For a site that is ahead of a restored hub: makes exactly this state, with its epochs, the site's present one, so that
+   * the site and the hub are in step again. Rows that are not in it are dropped (`deleted`) without an order to remove them.
+   * A row that says what the hub's own row of that epoch said keeps its time, its report and, if the removal was carried
+   * out, its end; otherwise an item counts as assigned now, and a removal as ordered in 1970, so that no limit counts it as
+   * a new one. rollout and wave of the rows are ''. Throws `Conflict` when the hub's epoch is not below it, `BadRequest` when
+   * the state contradicts itself.
+   */
+  adoptSiteState(site: string, state: AdoptedState): Promise<void>;
   /**
    * After `Site` deletion: forgets the rows, variables, key and heartbeat. The epoch is kept and grows by one, so a Site
    * made again under this name never goes back. Unknown site: no change.

@@ -13,6 +13,8 @@
  */
 export { AesGcmCipher } from './aes-gcm-cipher.ts';
 export type {
+  AdoptedRow,
+  AdoptedState,
   Assignment,
   DeliveryFilter,
   DeliveryRow,
@@ -21,6 +23,7 @@ export type {
   Heartbeat,
   RolloutMember,
   SiteKey,
+  SiteSettings,
   SiteState,
 } from './fleet-store.ts';
 export type {

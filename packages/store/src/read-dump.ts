@@ -1,4 +1,4 @@
-import { StatusError } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, StatusError } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
 import type { StoreRecord } from './store-record.ts';
 
@@ -24,7 +24,7 @@ export async function readDump(
       isWhole = true;
     } else {
       requireSound(record, revision);
-      await put(record);
+      await put(inPresentForm(record));
     }
     count += 1;
   }
@@ -50,6 +50,21 @@ function requireSound(record: ContentRecord, revision: number): void {
   if (own !== undefined && !(own.revision <= revision)) {
     throw unsound(`a row has revision ${own.revision}, the dump is of ${revision}`);
   }
+}
+
+/** Dumps of before there were terms and policies lack them; under one epoch no site is told two things. */
+function inPresentForm(record: ContentRecord): ContentRecord {
+  if (record.type === 'site' && isWithout(record, 'policy')) {
+    return { ...record, epoch: record.epoch + 1, policy: defaultSitePolicy };
+  }
+  if (record.type === 'delivery' && isWithout(record.row, 'terms')) {
+    return { ...record, row: { ...record.row, terms: defaultItemTerms, removal: 'Delete' } };
+  }
+  return record;
+}
+
+function isWithout<Value extends object>(value: Value, key: keyof Value): boolean {
+  return value[key] === undefined;
 }
 
 const unsound = (why: string) => new StatusError('BadRequest', `this dump cannot be restored: ${why}`);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { defaultItemTerms } from '@selvedge/api';
 import { FakeClock } from '@selvedge/testkit';
 import { RetentionWindow } from './retention.ts';
 import { folderForTest, openStoreForTest } from './testing/open-test-store.ts';
@@ -49,7 +50,7 @@ test('the store compacts itself: superseded states and rows of forgotten sites g
     release: 'r',
     digest: 'd',
   };
-  await fleet.assign([{ ...site, deadlineSeconds: 1, rollout: '', wave: '' }]);
+  await fleet.assign([{ ...site, deadlineSeconds: 1, terms: defaultItemTerms, rollout: '', wave: '' }]);
   await fleet.forgetSite('s1');
   for (let i = 0; i < 20; i++) ({ revision } = await objects.update(key, `{"i":${i}}`, revision));
   await clock.advance(30_000);

@@ -1,4 +1,4 @@
-import type { DeliveryRow, Heartbeat, RolloutMember, SiteKey } from './fleet-store.ts';
+import type { DeliveryRow, Heartbeat, RolloutMember, SiteKey, SiteSettings } from './fleet-store.ts';
 import type { StoredObject } from './object-store.ts';
 
 /**
@@ -8,12 +8,7 @@ import type { StoredObject } from './object-store.ts';
 export type StoreRecord =
   | { readonly type: 'head'; readonly formatVersion: 1; readonly revision: number }
   | { readonly type: 'object'; readonly object: StoredObject }
-  | {
-      readonly type: 'site';
-      readonly site: string;
-      readonly epoch: number;
-      readonly variables: Readonly<Record<string, string | number | boolean>>;
-    }
+  | ({ readonly type: 'site'; readonly site: string; readonly epoch: number } & SiteSettings)
   | { readonly type: 'siteKey'; readonly key: SiteKey }
   | { readonly type: 'delivery'; readonly row: DeliveryRow }
   | { readonly type: 'heartbeat'; readonly heartbeat: Heartbeat }

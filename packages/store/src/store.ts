@@ -6,6 +6,12 @@ import type { StoreRecord } from './store-record.ts';
 /** The one database of a hub, whatever engine it is on. */
 export interface Store {
   readonly engine: 'sqlite' | 'postgres';
+  /**
+   * Names this living store: made anew when the store is made or restored, and with each opening of an engine that one
+   * process owns (so that a copied data directory shows); the same for all hubs on one PostgreSQL, and another one when that was
+   * copied into another database. For `SyncResponse.instance`.
+   */
+  readonly instance: string;
   readonly objects: ObjectStore;
   readonly fleet: FleetStore;
   /** Resolves when a write could be made durable now; throws `ServiceUnavailable` that says why not. For `/readyz`. */
@@ -31,9 +37,10 @@ export interface Store {
    */
   useKeys(keys: KeyRing): Promise<void>;
   /**
-   * Fills this store, which must be empty (else `Conflict`), with what a dump gave; whole or not at all. Afterwards the
-   * revision is that of the dump plus `revisionGap`, and everything up to it is compacted: no revision that was given out
-   * after the dump comes again, and every watcher lists again. Throws `BadRequest` when the dump is cut off or no dump.
+   * Fills this store with what a dump gave; whole or not at all. It must be empty, or (PostgreSQL) hold nothing but what a
+   * restore under the same keys put there and no hub has used since; else `Conflict`. Afterwards the revision is that of the
+   * dump plus `revisionGap`, and everything up to it is compacted: no revision that was given out after the dump comes
+   * again, and every watcher lists again. Throws `BadRequest` when the dump is cut off or no dump.
    */
   restore(records: AsyncIterable<StoreRecord>, options: { readonly revisionGap: number }): Promise<void>;
   /** Reads everything and says what is wrong with it. A damaged row is a finding, not an error. */

@@ -33,6 +33,7 @@ export {
   type TestPostgresOptions,
 } from './postgres-server.ts';
 export { findTool, getTool, requireTool, unpackedToolsDir } from './require-tool.ts';
+export { SkippingClock } from './skipping-clock.ts';
 export { findStaticBusybox } from './static-busybox.ts';
 export { startTcpLink, type TcpLink } from './tcp-link.ts';
 export type { FuzzServer } from './http-fuzz/fuzz-connection.ts';

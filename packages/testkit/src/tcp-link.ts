@@ -7,6 +7,8 @@ export interface TcpLink {
   readonly port: number;
   /** Connections that are open now. */
   readonly connections: number;
+  /** For how long nothing has passed, in milliseconds. */
+  readonly idleMs: number;
   /** From now on nothing passes; open connections are not told. New ones are taken and stay silent. */
   cut(): void;
   /** What was held back goes on its way, as TCP would send it again. */
@@ -22,8 +24,12 @@ export async function startTcpLink(options: {
 }): Promise<TcpLink> {
   const pairs = new Set<LinkedPair>();
   let isCut = false;
+  let passedAt = performance.now();
+  const onPass = () => {
+    passedAt = performance.now();
+  };
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
-    const pair = new LinkedPair(near, options.target, () => pairs.delete(pair));
+    const pair = new LinkedPair(near, options.target, { onPass, onGone: () => pairs.delete(pair) });
     pairs.add(pair);
     if (!isCut) pair.flow();
   });
@@ -41,6 +47,9 @@ export async function startTcpLink(options: {
     get connections() {
       return pairs.size;
     },
+    get idleMs() {
+      return performance.now() - passedAt;
+    },
     cut() {
       isCut = true;
       for (const pair of pairs) pair.hold();
@@ -54,19 +63,24 @@ export async function startTcpLink(options: {
   };
 }
 
+interface LinkListener {
+  readonly onPass: () => void;
+  readonly onGone: () => void;
+}
+
 /** Two sockets, one connection. While held, ends and errors of one side are kept from the other. */
 class LinkedPair {
   readonly #near: Socket;
   readonly #target: { host?: string; port: number };
-  readonly #onGone: () => void;
+  readonly #on: LinkListener;
   #far: Socket | undefined;
   #isHeld = true;
   #whenFlowing: (() => void)[] = [];
 
-  constructor(near: Socket, target: { host?: string; port: number }, onGone: () => void) {
+  constructor(near: Socket, target: { host?: string; port: number }, on: LinkListener) {
     this.#near = near;
     this.#target = target;
-    this.#onGone = onGone;
+    this.#on = on;
     near.on('error', () => {});
     near.on('close', () => this.#later(() => this.destroy()));
   }
@@ -88,7 +102,7 @@ class LinkedPair {
   destroy(): void {
     this.#near.destroy();
     this.#far?.destroy();
-    this.#onGone();
+    this.#on.onGone();
   }
 
   #dial(): Socket {
@@ -107,6 +121,7 @@ class LinkedPair {
   #pass(from: Socket, to: Socket): void {
     from.on('data', (chunk: Buffer) => {
       this.#later(() => {
+        this.#on.onPass();
         if (!to.write(chunk) && !this.#isHeld) {
           from.pause();
           to.once('drain', () => {

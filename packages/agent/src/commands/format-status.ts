@@ -1,4 +1,8 @@
+import type { ItemReport, Waiting, WindowState } from '@selvedge/api';
+import type { RecordedAct } from '../life/local-acts.ts';
+import type { RollbackOrder } from '../life/local-orders.ts';
 import type { AgentStatus, ItemStatus } from './read-status.ts';
+import { shortName } from './site-directory.ts';
 
 /** The status for a person at the site. */
 export function formatStatus(status: AgentStatus, now: Date): string {
@@ -6,6 +10,11 @@ export function formatStatus(status: AgentStatus, now: Date): string {
   if (!status.enrolled && status.trouble !== undefined) lines.push(`Waiting: ${status.trouble}`);
   if (status.items.length > 0) lines.push('', ...formatItems(status.items, hubNow(status, now)));
   else if (status.enrolled) lines.push('', 'No applications yet.');
+  const verdicts = status.items.flatMap((item) => formatVerdicts(item, hubNow(status, now)));
+  if (verdicts.length > 0)
+    lines.push('', 'Not tried again here, until the hub begins a new rollout:', ...verdicts);
+  if (status.orders.length > 0) lines.push('', ...status.orders.map(formatOrder));
+  if (status.acts.length > 0) lines.push('', ...formatActs(status.acts, hubNow(status, now)));
   return `${lines.join('\n')}\n`;
 }
 
@@ -22,6 +31,13 @@ function formatSite(status: AgentStatus, now: Date): string[] {
     ['Key', status.keyRefusal && `REFUSED by the hub: ${status.keyRefusal}`],
     ['', status.keyRefusal && 'Applications run on. To join again: start the agent with a new token.'],
     ['Trouble', status.trouble && `${status.trouble}${since(status, now)}`],
+    ['Downloads', status.windows && describeWindow(status.windows.download, status)],
+    ['Activation', status.windows && describeActivation(status)],
+    ['Hold', status.hubHold && `by the hub: ${status.hubHold}`],
+    ...status.holds.map((hold): [string, string] => [
+      'Hold',
+      `${hold.item === undefined ? 'the whole site' : shortName(hold.item)}, by ${hold.by} for ${age(hold.sinceTime, hubNow(status, now))}: ${hold.reason}`,
+    ]),
   ];
   return pairs
     .filter(([, value]) => value)
@@ -38,15 +54,102 @@ function describeClock(offsetMs: number | undefined): string | undefined {
   return `this machine is ${duration(Math.abs(offsetMs))} ${direction} the hub`;
 }
 
+function describeActivation(status: AgentStatus): string | undefined {
+  const activate = status.windows?.activate;
+  if (activate === undefined) return undefined;
+  const isHeld = status.hubHold !== undefined || status.holds.some((hold) => hold.item === undefined);
+  const text = describeWindow(activate, status);
+  return isHeld ? `nothing: on hold (without it: ${text})` : text;
+}
+
+function describeWindow(
+  { isOpen, changesAt, blackout }: WindowState & { blackout?: string },
+  status: AgentStatus,
+): string {
+  const zone = status.windows?.timeZone ?? 'UTC';
+  const why = blackout === undefined ? 'no window is open' : `blackout ${blackout}`;
+  const at = changesAt === undefined ? undefined : `${inZone(changesAt, zone)} (${zone})`;
+  if (isOpen) return at === undefined ? 'at any time' : `open until ${at}`;
+  return at === undefined ? `${why}, and none opens within a year` : `${why}; next opening ${at}`;
+}
+
+/** `2026-03-29 02:00`, as the clock on the wall shows it. */
+function inZone(time: string, timeZone: string): string {
+  try {
+    // This locale writes dates as ISO 8601 does.
+    return new Date(time).toLocaleString('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'short' });
+  } catch {
+    return time;
+  }
+}
+
 function formatItems(items: readonly ItemStatus[], now: Date): string[] {
   const rows = items.map((item) => [
     item.id,
     item.wantedRelease ?? '-',
+    item.activeRelease ?? '-',
     item.report?.state ?? 'Pending',
     item.report ? age(item.report.sinceTime, now) : '-',
-    [item.report?.reason, item.report?.message].filter(Boolean).join(': '),
+    [describeWaiting(item.report), describeProgress(item.report), item.report?.reason, item.report?.message]
+      .filter(Boolean)
+      .join(': '),
   ]);
-  return table([['ITEM', 'RELEASE', 'STATE', 'SINCE', 'REASON'], ...rows]);
+  return table([['ITEM', 'WANTED', 'ACTIVE', 'STATE', 'SINCE', 'REASON'], ...rows]);
+}
+
+function describeWaiting(report: ItemReport | undefined): string | undefined {
+  const waiting = report?.waiting;
+  if (waiting === undefined) return undefined;
+  const until = waiting.until === undefined ? '' : ` until ${waiting.until}`;
+  return `waits for ${waitNames[waiting.reason]}${until}`;
+}
+
+const waitNames: Readonly<Record<Waiting['reason'], string>> = {
+  DownloadWindow: 'a download window',
+  ActivateWindow: 'an activate window',
+  Blackout: 'the end of a blackout',
+  Instant: 'its instant',
+  SiteHold: 'a person at the site',
+  HubHold: 'the hold of the hub to end',
+  Hub: 'the hub',
+};
+
+function describeProgress(report: ItemReport | undefined): string | undefined {
+  const progress = report?.progress;
+  if (progress === undefined || report?.state !== 'Preparing') return undefined;
+  const { done, total, doneBytes, totalBytes } = progress;
+  const bytes =
+    doneBytes === undefined || totalBytes === undefined
+      ? ''
+      : `, ${megabytes(doneBytes)} of ${megabytes(totalBytes)} MB`;
+  return `${done} of ${total} images${bytes}`;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1_000_000).toFixed(1);
+}
+
+function formatVerdicts({ id, verdicts }: ItemStatus, now: Date): string[] {
+  return verdicts.map(({ release, attempt, reason, message, time }) => {
+    return `  ${shortName(id)}: ${release} (try ${attempt}), ${age(time, now)} ago: ${reason}: ${message}`;
+  });
+}
+
+function formatOrder({ item, by, reason }: RollbackOrder): string {
+  return `Ordered by ${by}, not taken up yet: rollback of ${shortName(item.id)} (${reason})`;
+}
+
+function formatActs(acts: readonly RecordedAct[], now: Date): string[] {
+  const rows = acts.map((act) => [
+    `${age(act.time, now)} ago`,
+    act.kind,
+    act.by ?? 'agent',
+    act.isTold ? 'yes' : 'not yet',
+    [act.item && shortName(act.item), act.message, act.kind === 'Hold' ? act.reason : undefined]
+      .filter(Boolean)
+      .join(': '),
+  ]);
+  return table([['DONE HERE', 'WHAT', 'BY', 'HUB KNOWS', 'DETAILS'], ...rows]);
 }
 
 function table(rows: readonly string[][]): string[] {

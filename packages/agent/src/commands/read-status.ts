@@ -1,9 +1,20 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import type { DesiredItem, DesiredState, ItemReport } from '@selvedge/api';
-import { AgentDatabase } from '../state/agent-database.ts';
+import {
+  defaultSitePolicy,
+  type DesiredState,
+  type ItemReport,
+  type LocalHold,
+  type SitePolicy,
+  windowState,
+  type WindowState,
+} from '@selvedge/api';
+import type { Verdict } from '../life/item-memory.ts';
+import { LocalActs, type RecordedAct } from '../life/local-acts.ts';
+import { LocalHolds } from '../life/local-holds.ts';
+import { LocalOrders, type RollbackOrder } from '../life/local-orders.ts';
+import { AgentDatabase, versionOfActs } from '../state/agent-database.ts';
 import { contactPath, readContact } from '../state/contact-record.ts';
 import { findEnrolment, findMeta } from '../state/enrolment-record.ts';
+import { checkStateDirectory, readAccepted, readItems } from './site-directory.ts';
 
 /** What the state directory tells, whether the agent runs or not, with the hub or without. */
 export interface AgentStatus {
@@ -19,7 +30,21 @@ export interface AgentStatus {
   readonly clockOffsetMs?: number;
   readonly trouble?: string;
   readonly troubleSince?: string;
+  /** By the site's own rules; absent before the first desired state. */
+  readonly windows?: {
+    readonly timeZone: string;
+    readonly download: WindowState;
+    readonly activate: WindowState & { readonly blackout?: string };
+  };
+  /** Set by the hub. */
+  readonly hubHold?: string;
+  /** Set by persons at the site. */
+  readonly holds: readonly LocalHold[];
   readonly items: readonly ItemStatus[];
+  /** What was done at the site last, the newest last. */
+  readonly acts: readonly RecordedAct[];
+  /** What a person ordered and the agent has not taken up yet. */
+  readonly orders: readonly RollbackOrder[];
 }
 
 export interface ItemStatus {
@@ -28,60 +53,94 @@ export interface ItemStatus {
   /** Release that is wanted; absent for what is to be removed or is no longer in the desired state. */
   readonly wantedRelease?: string;
   readonly wantedEpoch?: number;
+  /** Release that was activated here last, or that the site went back to. */
+  readonly activeRelease?: string;
+  readonly activatedTime?: string;
   /** The newest report; absent before the first. Its `epoch` says of which assignment it speaks. */
   readonly report?: ItemReport;
+  /** What was found out here about releases: these are not tried again. The newest first. */
+  readonly verdicts: readonly Verdict[];
 }
 
+const shownActs = 10;
+
 /** Reads only. Throws when there is no agent's state directory at this path. */
-export async function readStatus(stateDir: string): Promise<AgentStatus> {
-  if (!existsSync(join(stateDir, 'agent.db'))) {
-    throw new Error(
-      `${stateDir} is not the state directory of an agent; give the one of "selvedge-agent run"`,
-    );
-  }
+export async function readStatus(stateDir: string, now: Date): Promise<AgentStatus> {
+  checkStateDirectory(stateDir);
   const contact = await readContact(contactPath(stateDir));
   const database = AgentDatabase.openReadOnly(stateDir);
   try {
     const enrolment = findEnrolment(database);
-    const accepted = JSON.parse(findMeta(database, 'accepted') ?? '{"epoch":0,"stateDigest":""}') as {
-      epoch: number;
-      stateDigest: string;
-    };
+    const accepted = readAccepted(database);
+    const hubNow = new Date(now.getTime() + (contact.clockOffsetMs ?? 0));
+    const hasActs = database.version >= versionOfActs;
     return {
       enrolled: enrolment !== undefined,
       ...(enrolment === undefined
         ? {}
         : { site: enrolment.site, hub: contact.hub ?? enrolment.hubs[0] ?? '', hubId: enrolment.hubId }),
       ...(enrolment?.keyRefusal === undefined ? {} : { keyRefusal: enrolment.keyRefusal }),
-      epoch: accepted.epoch,
+      epoch: readEpoch(database),
       ...(contact.lastContactTime === undefined ? {} : { lastContactTime: contact.lastContactTime }),
       ...(contact.clockOffsetMs === undefined ? {} : { clockOffsetMs: contact.clockOffsetMs }),
       ...(contact.trouble === undefined ? {} : { trouble: contact.trouble }),
       ...(contact.troubleSince === undefined ? {} : { troubleSince: contact.troubleSince }),
-      items: readItems(database, accepted.stateDigest),
+      ...readPolicy(accepted, hubNow),
+      holds: hasActs ? new LocalHolds(database).all() : [],
+      items: readItemStatus(database, accepted),
+      acts: hasActs ? new LocalActs(database).recent(shownActs) : [],
+      orders: hasActs ? new LocalOrders(database).open().map(({ order }) => order) : [],
     };
   } finally {
     database.close();
   }
 }
 
-function readItems(database: AgentDatabase, stateDigest: string): ItemStatus[] {
-  const row = database.find('SELECT body FROM states WHERE digest = ?', stateDigest);
-  const desired: readonly DesiredItem[] =
-    row === undefined ? [] : (JSON.parse(row['body'] as string) as DesiredState).items;
-  const items = new Map<string, ItemStatus>();
-  for (const item of desired) {
-    items.set(`${item.id} ${item.uid}`, {
-      id: item.id,
-      uid: item.uid,
-      wantedRelease: item.release,
-      wantedEpoch: item.epoch,
-    });
-  }
+function readEpoch(database: AgentDatabase): number {
+  const mark = findMeta(database, 'accepted');
+  return mark === undefined ? 0 : (JSON.parse(mark) as { epoch: number }).epoch;
+}
+
+function readPolicy(accepted: DesiredState | undefined, now: Date): Pick<AgentStatus, 'windows' | 'hubHold'> {
+  if (accepted === undefined) return {};
+  const policy = (accepted as { policy?: SitePolicy }).policy ?? defaultSitePolicy;
+  const { blackout, ...activate } = windowState(policy, 'activate', now);
+  const reason = blackout?.reason === undefined ? '' : ` (${blackout.reason})`;
+  return {
+    windows: {
+      timeZone: policy.timeZone,
+      download: windowState(policy, 'download', now),
+      activate: {
+        ...activate,
+        ...(blackout === undefined ? {} : { blackout: `${blackout.from} to ${blackout.to}${reason}` }),
+      },
+    },
+    ...(policy.hold === undefined ? {} : { hubHold: policy.hold.reason }),
+  };
+}
+
+function readItemStatus(database: AgentDatabase, accepted: DesiredState | undefined): ItemStatus[] {
+  const reports = new Map<string, ItemReport>();
   for (const { body } of database.all('SELECT body FROM reports')) {
     const report = JSON.parse(body as string) as ItemReport;
-    const key = `${report.id} ${report.uid}`;
-    items.set(key, { ...(items.get(key) ?? { id: report.id, uid: report.uid }), report });
+    reports.set(`${report.id} ${report.uid}`, report);
   }
-  return [...items.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const items = readItems(database, accepted).map(({ id, uid, desired, memory }): ItemStatus => {
+    const report = reports.get(`${id} ${uid}`);
+    reports.delete(`${id} ${uid}`);
+    const { active, verdicts } = memory;
+    return {
+      id,
+      uid,
+      ...(desired === undefined ? {} : { wantedRelease: desired.release, wantedEpoch: desired.epoch }),
+      ...(active === undefined ? {} : { activeRelease: active.release }),
+      ...(active?.activatedTime === undefined ? {} : { activatedTime: active.activatedTime }),
+      ...(report === undefined ? {} : { report }),
+      verdicts,
+    };
+  });
+  for (const report of reports.values()) {
+    items.push({ id: report.id, uid: report.uid, report, verdicts: [] });
+  }
+  return items.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }

@@ -1,8 +1,18 @@
-import type { DesiredItem, ItemReport, KubeObject } from '@selvedge/api';
+import type { DesiredItem, ItemReport, KubeObject, RemovalMode } from '@selvedge/api';
 
 /** One item that the site is to run. Everything in it comes from the verified desired state. */
 export interface DriverItem {
   readonly item: DesiredItem;
+  /**
+   * May content and images be fetched now? Without it, preparing goes as far as what is on this machine allows (that the active
+   * release needs is fetched in any case).
+   */
+  readonly mayFetch: boolean;
+  /**
+   * May a prepared release take over? Without it the driver prepares (content, images, disk, dry run), reports `Prepared`, and
+   * what was active goes on. A release that is active already stays so.
+   */
+  readonly mayActivate: boolean;
   readonly siteName: string;
   /** Values for `${site.variables.NAME}`. */
   readonly variables: Readonly<Record<string, string | number | boolean>>;
@@ -18,6 +28,8 @@ export interface RemovalOrder {
   readonly id: string;
   readonly uid: string;
   readonly epoch: number;
+  /** `Orphan`: the driver forgets the item and leaves everything of it running. */
+  readonly mode: RemovalMode;
 }
 
 /**

@@ -10,7 +10,7 @@ export class HubClock implements Clock {
   readonly #monotonicMs: () => number;
   #offsetMs: number;
   #anchor: { hubMs: number; monotonicMs: number } | undefined;
-  readonly #listeners: ((changeMs: number) => void)[] = [];
+  readonly #listeners: { readonly listener: (changeMs: number) => void; readonly leastMs: number }[] = [];
 
   constructor(options: {
     clock: Clock /** From the last run. */;
@@ -30,6 +30,11 @@ export class HubClock implements Clock {
   provenNow(): Date | undefined {
     if (this.#anchor === undefined) return undefined;
     return new Date(this.#anchor.hubMs + this.#monotonicMs() - this.#anchor.monotonicMs);
+  }
+
+  /** Milliseconds that never jump, for measuring waits. */
+  monotonicNow(): number {
+    return this.#monotonicMs();
   }
 
   machineNow(): Date {
@@ -63,13 +68,14 @@ export class HubClock implements Clock {
     const offsetMs = hubMs - this.#machine.now().getTime();
     if (Math.abs(offsetMs - this.#offsetMs) >= noticeableMs) this.#offsetMs = offsetMs;
     const changeMs = hubMs - before;
-    if (Math.abs(changeMs) < noticeableMs) return;
-    for (const listener of this.#listeners) listener(changeMs);
+    for (const { listener, leastMs } of this.#listeners) {
+      if (Math.abs(changeMs) >= leastMs) listener(changeMs);
+    }
   }
 
-  /** Called when the time known here turned out to be wrong by two seconds or more. */
-  onCorrection(listener: (changeMs: number) => void): void {
-    this.#listeners.push(listener);
+  /** Called when the time known here turned out to be wrong by so much or more. */
+  onCorrection(listener: (changeMs: number) => void, leastMs = noticeableMs): void {
+    this.#listeners.push({ listener, leastMs });
   }
 }
 

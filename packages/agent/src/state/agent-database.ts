@@ -18,7 +18,8 @@ export class AgentDatabase {
 
   static open(stateDir: string): AgentDatabase {
     const path = join(stateDir, 'agent.db');
-    const database = new DatabaseSync(path);
+    // Commands of a person at the site write beside a running agent, for some milliseconds.
+    const database = new DatabaseSync(path, { timeout: 5000 });
     try {
       // The cache is small on purpose: the agent has few rows and 64 MB for everything.
       database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-256');
@@ -62,6 +63,16 @@ export class AgentDatabase {
     }
   }
 
+  /** Changes when another connection wrote something: a person used a command beside the running agent. */
+  get foreignVersion(): number {
+    return Number(this.find('PRAGMA data_version')?.['data_version'] ?? 0);
+  }
+
+  /** Of the tables; `openReadOnly` does not migrate. */
+  get version(): number {
+    return Number(this.find('PRAGMA user_version')?.['user_version'] ?? 0);
+  }
+
   close(): void {
     this.#database.close();
   }
@@ -81,16 +92,19 @@ export function isStorageFull(error: unknown): boolean {
 // SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE: the latter two are how the WAL and its index say it.
 const fullCodes = new Set([13, 778, 4874]);
 const damagedCodes = new Set([11, 26]);
-const schemaVersion = 1;
-
 /*
  * states    accepted desired states that are still needed, as they were signed
- * items     what the driver is told to run, each with the signed state that says so
  * removals  orders to remove, carried out (done) or not
  * reports   the newest report per item
  * content   manifests by digest, sealed
+ * memories  what each item runs and what was found out about its releases, with a seal of this agent
+ * holds     set by a person at the site; item '' is the whole site
+ * acts      what was done at the site, told to the hub or not
+ * orders    what a person ordered and the agent has not taken up yet
+ * items     (until version 1) what the driver was told to run; taken over into memories at the next start
  */
-const schema = `
+const migrations = [
+  `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE states (digest TEXT PRIMARY KEY, signed TEXT NOT NULL, body TEXT NOT NULL) STRICT;
   CREATE TABLE items (
@@ -103,15 +117,36 @@ const schema = `
     id TEXT, uid TEXT, seq INTEGER NOT NULL, delivered INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (id, uid)
   ) STRICT;
   CREATE TABLE content (digest TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
-`;
+`,
+  `
+  ALTER TABLE removals ADD COLUMN mode TEXT NOT NULL DEFAULT 'Delete';
+  CREATE TABLE memories (
+    id TEXT, uid TEXT, body TEXT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (id, uid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE holds (item TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE acts (seq INTEGER PRIMARY KEY, told INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+  CREATE TABLE orders (number INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+`,
+];
+/** From which on the tables of a person's acts exist. */
+export const versionOfActs = 2;
 
 function migrate(database: DatabaseSync, path: string): void {
-  const version = (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
-  if (version === schemaVersion) return;
-  if (version > schemaVersion) {
+  const version = () =>
+    (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+  if (version() === migrations.length) return;
+  if (version() > migrations.length) {
     throw new Error(`${path} was written by a newer agent; install that version or a later one`);
   }
-  database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version=${schemaVersion}; COMMIT`);
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    // Another process may have done it meanwhile.
+    for (const step of migrations.slice(version())) database.exec(step);
+    database.exec(`PRAGMA user_version=${migrations.length}; COMMIT`);
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
 }
 
 function damagedOr(error: unknown, path: string): unknown {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { sha256Digest, writeFileAtomically } from '@selvedge/api/node';
 import type { AgentDatabase } from './agent-database.ts';
@@ -53,6 +53,11 @@ export class ContentStore {
     const bytes = this.#open(digest, Buffer.from(row['sealed'] as Uint8Array));
     if (bytes === undefined) this.#database.run('DELETE FROM content WHERE digest = ?', digest);
     return bytes;
+  }
+
+  /** Proves that this agent wrote the text: whoever can change only the database cannot make it. */
+  seal(text: string): string {
+    return createHmac('sha256', this.#key).update(text).digest('base64url');
   }
 
   /** Removes everything else. */

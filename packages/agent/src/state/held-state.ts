@@ -1,6 +1,15 @@
-import type { DesiredItem, DesiredState, KubeObject, Logger, SignedStateHeader } from '@selvedge/api';
-import { canonicalJson } from '@selvedge/api';
-import type { DriverItem, RemovalOrder } from '../drivers/driver.ts';
+import {
+  canonicalJson,
+  defaultItemTerms,
+  defaultSitePolicy,
+  type DesiredItem,
+  type DesiredState,
+  type Logger,
+  type RemovalMode,
+  type SignedStateHeader,
+  type SitePolicy,
+} from '@selvedge/api';
+import type { RemovalOrder } from '../drivers/driver.ts';
 import { keyOf } from '../sync/merge-state.ts';
 import { checkStateDigest, StateRefused, type StateOwner, verifySignedState } from '../sync/verify-state.ts';
 import type { AgentDatabase } from './agent-database.ts';
@@ -12,19 +21,23 @@ interface SignedState {
   readonly state: DesiredState;
 }
 
+/** Values of the site that items are resolved with. */
+export type SiteVariables = DesiredState['variables'];
+
 /**
- * What this site is to run, on disk: the accepted desired state, and the items that the driver was given. These differ
- * while content of a new release is still on its way (what ran before goes on) and when an item is no longer in the
- * desired state without a tombstone (absence deletes nothing). Each item is kept with the signed state that it came in, so
- * that whatever is driven after a restart is proven again.
+ * What this site is wanted to run, on disk: the accepted desired state, proven again at each start, and the orders to
+ * remove that came with it. What truly runs is remembered in `life/`.
  */
 export class HeldState {
   readonly #database: AgentDatabase;
   readonly #content: ContentStore;
   readonly #logger: Logger;
   #accepted: SignedState | undefined;
+  /** The newest state that was proven, also one of the site before it was made again. */
+  #proven: DesiredState | undefined;
+  #former: DesiredItem[] = [];
   /** By `keyOf`. */
-  #items = new Map<string, { item: DesiredItem; from: SignedState }>();
+  #items = new Map<string, DesiredItem>();
 
   private constructor(options: { database: AgentDatabase; content: ContentStore; logger: Logger }) {
     this.#database = options.database;
@@ -44,18 +57,56 @@ export class HeldState {
     const held = new HeldState(options);
     const states = await held.#loadStates(options.owner, options.formerSiteUids);
     const accepted = states.get(held.acceptedMark.stateDigest);
-    held.#accepted = accepted?.header.siteUid === options.owner.siteUid ? accepted : undefined;
+    held.#accept(accepted?.header.siteUid === options.owner.siteUid ? accepted : undefined);
+    held.#proven = accepted?.state ?? [...states.values()].at(-1)?.state;
     for (const row of options.database.all('SELECT id, uid, state_digest FROM items')) {
       const from = states.get(row['state_digest'] as string);
       const item = from?.state.items.find((one) => one.id === row['id'] && one.uid === row['uid']);
-      if (from !== undefined && item !== undefined) held.#items.set(keyOf(item), { item, from });
+      if (item !== undefined) held.#former.push(withTerms(item));
     }
     return held;
+  }
+
+  /** What an agent before local decisions had given to its driver: to be taken over once, see `forgetFormer`. */
+  get former(): readonly DesiredItem[] {
+    return this.#former;
+  }
+
+  /** They are remembered elsewhere now. */
+  forgetFormer(): void {
+    if (this.#former.length === 0) return;
+    this.#database.run('DELETE FROM items');
+    this.#former = [];
   }
 
   /** Undefined before the first, and when the stored one was damaged. */
   get accepted(): DesiredState | undefined {
     return this.#accepted?.state;
+  }
+
+  /** Desired items; without an accepted state none is known. */
+  get items(): readonly DesiredItem[] {
+    return [...this.#items.values()];
+  }
+
+  /** Undefined while no state is proven: then nothing is given to the driver, and what it has runs on. */
+  get variables(): SiteVariables | undefined {
+    return (this.#accepted?.state ?? this.#proven)?.variables;
+  }
+
+  /** The same object as long as it is the same policy. */
+  get policy(): SitePolicy {
+    // States of earlier versions have none.
+    const state = (this.#accepted?.state ?? this.#proven) as Partial<DesiredState> | undefined;
+    return state?.policy ?? defaultSitePolicy;
+  }
+
+  /** The accepted state as it was signed, for a hub that lost its memory. */
+  findSigned(): { signed: string; state: DesiredState } | undefined {
+    if (this.#accepted === undefined) return undefined;
+    const { header, state } = this.#accepted;
+    const row = this.#database.find('SELECT signed FROM states WHERE digest = ?', header.stateDigest);
+    return row && { signed: row['signed'] as string, state };
   }
 
   /** Newest state ever accepted; the agent never goes behind it, whatever became of the state itself. */
@@ -87,9 +138,6 @@ export class HeldState {
   /** Takes a verified state, durably and as a whole: its tombstones become orders to remove. */
   accept(signed: string, header: SignedStateHeader, state: DesiredState): void {
     this.checkNotOlder(header);
-    const accepted = { header, state };
-    const items = new Map(this.#items);
-    for (const tombstone of state.tombstones) items.delete(keyOf(tombstone));
     this.#database.transaction(() => {
       this.#database.run(
         'INSERT OR REPLACE INTO states (digest, signed, body) VALUES (?, ?, ?)',
@@ -103,49 +151,23 @@ export class HeldState {
         JSON.stringify({ epoch: header.epoch, stateDigest: header.stateDigest }),
       );
       this.#orderRemovals(state);
-      this.#giveItems(items, accepted);
     });
-    this.#accepted = accepted;
-    this.#items = items;
-  }
-
-  /** Content arrived: items that waited for it are given to the driver from now on. True when there were any. */
-  giveArrived(): boolean {
-    const accepted = this.#accepted;
-    if (accepted === undefined) return false;
-    const items = new Map(this.#items);
-    const given = this.#database.transaction(() => this.#giveItems(items, accepted));
-    this.#items = items;
-    return given;
-  }
-
-  /** Digests that the accepted state needs and that are not here. */
-  missingContent(): string[] {
-    const digests = new Set(this.#accepted?.state.items.map((item) => item.digest));
-    for (const { item } of this.#items.values()) digests.add(item.digest);
-    return [...digests].filter((digest) => !this.#content.has(digest));
-  }
-
-  /** What the driver is to run now. */
-  driverItems(kind: string): DriverItem[] {
-    return [...this.#items.values()]
-      .filter(({ item }) => item.id.startsWith(`${kind}/`))
-      .map(({ item, from }) => ({
-        item,
-        siteName: from.state.site,
-        variables: (this.#accepted ?? from).state.variables,
-        manifests: () => this.#readManifests(item),
-      }));
+    this.#accept({ header, state });
   }
 
   openRemovals(): RemovalOrder[] {
     return this.#database
-      .all('SELECT id, uid, epoch FROM removals WHERE done = 0 ORDER BY id, uid')
-      .map((row) => ({ id: String(row['id']), uid: String(row['uid']), epoch: Number(row['epoch']) }));
+      .all('SELECT id, uid, epoch, mode FROM removals WHERE done = 0 ORDER BY id, uid')
+      .map((row) => ({
+        id: String(row['id']),
+        uid: String(row['uid']),
+        epoch: Number(row['epoch']),
+        mode: String(row['mode']) as RemovalMode,
+      }));
   }
 
   /** The order was carried out; the tombstone may come again and again, it is not carried out again. */
-  markRemoved(order: RemovalOrder): void {
+  markRemoved(order: { id: string; uid: string; epoch: number }): void {
     this.#database.run(
       'UPDATE removals SET done = 1 WHERE id = ? AND uid = ? AND epoch <= ?',
       order.id,
@@ -154,45 +176,36 @@ export class HeldState {
     );
   }
 
-  /** Desired, given to the driver before, or to be removed: reports of such items matter. */
-  knows(item: { id: string; uid: string }): boolean {
-    if (this.#items.has(keyOf(item)) || this.findDesired(item) !== undefined) return true;
+  /** An order to remove it came, carried out or not. */
+  hasRemoval(item: { id: string; uid: string }): boolean {
     return (
       this.#database.find('SELECT 1 FROM removals WHERE id = ? AND uid = ?', item.id, item.uid) !== undefined
     );
   }
 
   findDesired(item: { id: string; uid: string }): DesiredItem | undefined {
-    return this.#accepted?.state.items.find((one) => one.id === item.id && one.uid === item.uid);
+    return this.#items.get(keyOf(item));
   }
 
-  /** Items that run here though no desired state names them any more: no tombstone came, so nothing was removed. */
-  orphans(): DesiredItem[] {
-    if (this.#accepted === undefined) return [];
-    return [...this.#items.values()].map(({ item }) => item).filter((item) => !this.findDesired(item));
-  }
-
-  /** Removes content and states that nothing here needs. `running`: digests that the driver may go back to. */
-  collectGarbage(running: Iterable<string>): void {
+  /** Removes content and states that nothing here needs. `needed`: digests of what runs or may run again. */
+  collectGarbage(needed: Iterable<string>): void {
     // Without a proven state it is not known what is needed.
-    if (this.#accepted === undefined) return;
-    const digests = new Set(running);
-    const states = new Set<string>();
-    states.add(this.#accepted.header.stateDigest);
-    for (const item of this.#accepted.state.items) digests.add(item.digest);
-    for (const { item, from } of this.#items.values()) {
-      digests.add(item.digest);
-      states.add(from.header.stateDigest);
+    if (this.#accepted === undefined || this.#former.length > 0) return;
+    const digests = new Set(needed);
+    for (const { digest, terms } of this.items) {
+      digests.add(digest);
+      if (terms.fallback !== undefined) digests.add(terms.fallback.digest);
     }
+    const stateDigest = this.#accepted.header.stateDigest;
     this.#database.transaction(() => {
       this.#content.retain(digests);
-      for (const row of this.#database.all('SELECT digest FROM states')) {
-        const digest = row['digest'] as string;
-        if (states.has(digest)) continue;
-        this.#database.run('DELETE FROM items WHERE state_digest = ?', digest);
-        this.#database.run('DELETE FROM states WHERE digest = ?', digest);
-      }
+      this.#database.run('DELETE FROM states WHERE digest <> ?', stateDigest);
     });
+  }
+
+  #accept(accepted: SignedState | undefined): void {
+    this.#accepted = accepted;
+    this.#items = new Map(accepted?.state.items.map((item) => [keyOf(item), withTerms(item)]));
   }
 
   async #loadStates(owner: StateOwner, formerSiteUids: readonly string[]): Promise<Map<string, SignedState>> {
@@ -219,46 +232,25 @@ export class HeldState {
   }
 
   #orderRemovals(state: DesiredState): void {
-    for (const { id, uid, epoch } of state.tombstones) {
+    for (const { id, uid, epoch, mode } of state.tombstones) {
       this.#database.run(
-        `INSERT INTO removals (id, uid, epoch, done) VALUES (?, ?, ?, 0)
-         ON CONFLICT (id, uid) DO UPDATE SET epoch = excluded.epoch, done = 0 WHERE excluded.epoch > epoch`,
+        `INSERT INTO removals (id, uid, epoch, mode, done) VALUES (?, ?, ?, ?, 0)
+         ON CONFLICT (id, uid) DO UPDATE SET epoch = excluded.epoch, mode = excluded.mode, done = 0
+         WHERE excluded.epoch > epoch`,
         id,
         uid,
         epoch,
+        mode,
       );
-      this.#database.run('DELETE FROM items WHERE id = ? AND uid = ?', id, uid);
     }
     for (const { id, uid } of state.items) {
       this.#database.run('DELETE FROM removals WHERE id = ? AND uid = ?', id, uid);
     }
   }
+}
 
-  /** Puts every desired item whose content is here into `items` and the database. */
-  #giveItems(items: Map<string, { item: DesiredItem; from: SignedState }>, accepted: SignedState): boolean {
-    let given = false;
-    for (const item of accepted.state.items) {
-      const held = items.get(keyOf(item));
-      if (held?.from === accepted || !this.#content.has(item.digest)) continue;
-      items.set(keyOf(item), { item, from: accepted });
-      this.#database.run(
-        'INSERT OR REPLACE INTO items (id, uid, state_digest) VALUES (?, ?, ?)',
-        item.id,
-        item.uid,
-        accepted.header.stateDigest,
-      );
-      given = true;
-    }
-    return given;
-  }
-
-  async #readManifests(item: DesiredItem): Promise<readonly KubeObject[]> {
-    const bytes = this.#content.find(item.digest);
-    if (bytes === undefined) {
-      throw new Error(
-        `the manifests of ${item.id} (${item.digest}) are not on this machine; they are being fetched`,
-      );
-    }
-    return JSON.parse(bytes.toString('utf8')) as KubeObject[];
-  }
+/** States of earlier versions have no terms. */
+function withTerms(item: DesiredItem): DesiredItem {
+  const terms = item.terms as DesiredItem['terms'] | undefined;
+  return terms === undefined ? { ...item, terms: defaultItemTerms } : item;
 }

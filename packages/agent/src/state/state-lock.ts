@@ -8,7 +8,8 @@ import { DatabaseSync } from 'node:sqlite';
  */
 export function lockStateDirectory(stateDir: string): { release(): void } {
   const path = join(stateDir, 'agent.lock');
-  const database = new DatabaseSync(path);
+  // `isAgentRunning` may be looking for a moment.
+  const database = new DatabaseSync(path, { timeout: 1000 });
   try {
     database.exec('PRAGMA journal_mode=MEMORY; BEGIN EXCLUSIVE');
   } catch (cause) {
@@ -24,6 +25,20 @@ export function lockStateDirectory(stateDir: string): { release(): void } {
     throw cause;
   }
   return { release: () => database.close() };
+}
+
+/** Whether an agent holds the directory now. */
+export function isAgentRunning(stateDir: string): boolean {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(join(stateDir, 'agent.lock'), { readOnly: true });
+    database.prepare('SELECT count(*) FROM sqlite_master').get();
+    return false;
+  } catch (error) {
+    return (error as { errcode?: number }).errcode === sqliteBusy;
+  } finally {
+    database?.close();
+  }
 }
 
 const sqliteBusy = 5;

@@ -31,6 +31,8 @@ export class ContentFetcher {
   readonly #backOff: BackOff;
   readonly #changed = new WakeUp();
   #part: { digest: string; chunks: Buffer[]; length: number } | undefined;
+  /** In the last round: others are new. */
+  #tried: ReadonlySet<string> = new Set();
   #fetching: { digest: string; controller: AbortController } | undefined;
 
   constructor(options: ContentFetcherOptions) {
@@ -41,11 +43,22 @@ export class ContentFetcher {
   /** The accepted state changed, or the hub is back. */
   wake(): void {
     this.#backOff.reset();
-    const missing = this.#options.work.held.missingContent();
+    const missing = this.#options.work.life.contentToFetch();
     if (this.#fetching !== undefined && !missing.includes(this.#fetching.digest)) {
       this.#fetching.controller.abort();
     }
     this.#changed.ring();
+  }
+
+  /** What may be fetched changed by itself: a window opened or closed, a release was taken back. */
+  reconsider(): void {
+    const wanted = this.#options.work.life.contentToFetch();
+    this.#tried = new Set(wanted.filter((digest) => this.#tried.has(digest)));
+    if (this.#fetching !== undefined) {
+      if (!wanted.includes(this.#fetching.digest)) this.#fetching.controller.abort();
+    } else if (wanted.some((digest) => !this.#tried.has(digest))) {
+      this.#changed.ring();
+    }
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -66,8 +79,10 @@ export class ContentFetcher {
   async #fetchMissing(signal: AbortSignal): Promise<boolean> {
     const { work, logger } = this.#options;
     let failed = false;
-    for (const digest of work.held.missingContent()) {
-      if (signal.aborted || !work.held.missingContent().includes(digest)) continue;
+    const wanted = work.life.contentToFetch();
+    this.#tried = new Set(wanted);
+    for (const digest of wanted) {
+      if (signal.aborted || !work.life.contentToFetch().includes(digest)) continue;
       const isDone = new AbortController();
       void this.#tellWhenSlow(digest, AbortSignal.any([signal, isDone.signal]));
       try {
@@ -148,7 +163,7 @@ export class ContentFetcher {
   }
 
   #wasSuperseded(digest: string): boolean {
-    return !this.#options.work.held.missingContent().includes(digest);
+    return !this.#options.work.life.contentToFetch().includes(digest);
   }
 }
 

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { DesiredItem, DesiredState, SignedStateHeader, Tombstone } from '@selvedge/api';
+import {
+  defaultItemTerms,
+  defaultSitePolicy,
+  type DesiredItem,
+  type DesiredState,
+  type SignedStateHeader,
+  type Tombstone,
+} from '@selvedge/api';
 import { stateDigest } from '@selvedge/api/node';
 import fc from 'fast-check';
 import { mergeState } from './merge-state.ts';
@@ -27,6 +34,7 @@ const first: DesiredState = {
   siteUid: 'uid',
   epoch: 0,
   variables: {},
+  policy: defaultSitePolicy,
   items: [],
   tombstones: [],
 };
@@ -42,10 +50,18 @@ function apply(state: DesiredState, one: Change): DesiredState {
   const tombstones = state.tombstones.filter(isOther);
   if (one.kind === 'remove') {
     if (items.length === state.items.length) return state;
-    return { ...state, epoch, items, tombstones: [...tombstones, { id, uid, epoch }] };
+    return { ...state, epoch, items, tombstones: [...tombstones, { id, uid, epoch, mode: 'Delete' }] };
   }
   const digest = `sha256:${one.digest}`;
-  const item = { id, uid, epoch, release: `r${one.digest}`, digest, deadlineSeconds: 60 };
+  const item = {
+    id,
+    uid,
+    epoch,
+    release: `r${one.digest}`,
+    digest,
+    deadlineSeconds: 60,
+    terms: defaultItemTerms,
+  };
   return { ...state, epoch, items: [...items, item], tombstones };
 }
 
@@ -68,6 +84,7 @@ describe('merging a desired state', () => {
             signed: '',
             full: false,
             variables: target.variables,
+            policy: target.policy,
             items: target.items.filter(isNew),
             tombstones: target.tombstones.filter(isNew),
           };
@@ -103,6 +120,7 @@ describe('merging a desired state', () => {
             signed: '',
             full: false,
             variables: {},
+            policy: target.policy,
             items: [],
             tombstones: target.tombstones,
           };

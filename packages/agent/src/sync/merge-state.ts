@@ -32,6 +32,7 @@ export function mergeState(
     siteUid: header.siteUid,
     epoch: header.epoch,
     variables: offered.variables,
+    policy: offered.policy,
     items: [...items.values()].sort(byKey),
     tombstones: [...tombstones.values()].sort(byKey),
   };

@@ -1,119 +1,261 @@
-import type { DesiredItem, DesiredState, ItemReport, Logger, SignedStateHeader } from '@selvedge/api';
-import type { Driver, DriverReport } from '../drivers/driver.ts';
+import {
+  type DesiredItem,
+  type DesiredState,
+  type Logger,
+  type SignedStateHeader,
+  type SiteReport,
+  windowState,
+} from '@selvedge/api';
+import type { Driver, DriverReport, RemovalOrder } from '../drivers/driver.ts';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
-import { isStorageFull } from '../state/agent-database.ts';
+import { HubInstances } from '../life/hub-instances.ts';
+import { LocalActs } from '../life/local-acts.ts';
+import { LocalHolds } from '../life/local-holds.ts';
+import { LocalOrders } from '../life/local-orders.ts';
+import { type ItemName, MemoryStore } from '../life/memory-store.ts';
+import { findRefusedRemovals, implicitRemoval, type RefusedRemoval } from '../life/refused-removals.ts';
+import { SiteLife } from '../life/site-life.ts';
+import { type AgentDatabase, isStorageFull } from '../state/agent-database.ts';
+import type { ContentStore } from '../state/content-store.ts';
 import type { HeldState } from '../state/held-state.ts';
 import type { ReportBook, UnnumberedReport } from '../state/report-book.ts';
-import { keyOf } from './merge-state.ts';
+import { keyOf, type OfferedState } from './merge-state.ts';
+import { ReportFilter } from './report-filter.ts';
 
-interface Trouble {
-  readonly reason: string;
-  readonly message: string;
-  readonly sinceTime: string;
+export interface SiteWorkOptions {
+  readonly held: HeldState;
+  readonly book: ReportBook;
+  readonly database: AgentDatabase;
+  readonly content: ContentStore;
+  readonly driver: Driver;
+  readonly clock: HubClock;
+  readonly logger: Logger;
+  readonly siteName: string;
+  readonly monotonicMs: () => number;
 }
 
 /**
- * Between what was accepted and who carries it out: gives the driver its items and removal orders, takes its reports,
- * adds what only this side knows (content that is missing, items that nobody wants any more, kinds without a driver).
+ * Between what was accepted and who carries it out: `life` decides about each item, removals go to the driver, and what is to be
+ * known of all this goes to the report book, with what only this side knows (items that nobody wants any more, kinds
+ * without a driver, what a person at the site did).
  */
 export class SiteWork {
   readonly held: HeldState;
   readonly book: ReportBook;
-  readonly #driver: Driver;
-  readonly #clock: HubClock;
-  readonly #logger: Logger;
-  /** By digest of the content. */
-  readonly #troubles = new Map<string, Trouble>();
+  readonly life: SiteLife;
+  readonly acts: LocalActs;
+  readonly hubInstances: HubInstances;
+  readonly #holds: LocalHolds;
+  readonly #orders: LocalOrders;
+  readonly #o: SiteWorkOptions;
+  readonly #filter = new ReportFilter();
   /** Reports for which a full disk had no number yet. */
   readonly #unrecorded = new Map<string, UnnumberedReport>();
+  /** Orders to remove that the driver has. */
+  readonly #ordered = new Set<string>();
+  #refusedRemovals: readonly RefusedRemoval[] = [];
   #onReportsChanged: () => void = () => {};
+  #onContentWanted: () => void = () => {};
   #isStopped = false;
+  #seenVersion = -1;
 
-  constructor(options: {
-    held: HeldState;
-    book: ReportBook;
-    driver: Driver;
-    clock: HubClock;
-    logger: Logger;
-  }) {
-    this.held = options.held;
-    this.book = options.book;
-    this.#driver = options.driver;
-    this.#clock = options.clock;
-    this.#logger = options.logger;
-    this.#clock.onCorrection((changeMs) => this.book.correctTimes(changeMs));
-    this.#driver.onReport((report) => this.#takeReport(report));
+  constructor(options: SiteWorkOptions) {
+    const { held, book, database, content, driver, clock } = options;
+    this.#o = options;
+    this.held = held;
+    this.book = book;
+    this.acts = new LocalActs(database);
+    this.hubInstances = new HubInstances(database);
+    this.#holds = new LocalHolds(database);
+    this.#orders = new LocalOrders(database);
+    this.life = new SiteLife({
+      ...options,
+      store: new MemoryStore(database, content),
+      transaction: (work) => database.transaction(work),
+      findReport: (item) => book.find(item),
+      onReport: (report) => this.#record(report),
+      addAct: (act) => this.acts.append(act),
+      onDecided: ({ isByTime }) => {
+        this.#onContentWanted();
+        // A window that opened is news to the hub.
+        if (isByTime) this.#onReportsChanged();
+      },
+      isBeingRemoved: (item) => this.#isOrdered(item) && held.hasRemoval(item),
+    });
+    clock.onCorrection((changeMs) => this.book.correctTimes(changeMs));
+    driver.onReport((report) => this.#takeReport(report));
   }
 
-  /** Called when there is a report that the hub should have now. */
+  /** Called when there is something that the hub should have now. */
   onReportsChanged(listener: () => void): void {
     this.#onReportsChanged = listener;
   }
 
-  /** Gives the driver everything that was ever accepted and not removed. Needs no hub. */
+  /** Called when there may be other content to fetch than before. */
+  onContentWanted(listener: () => void): void {
+    this.#onContentWanted = listener;
+  }
+
+  /** Gives the driver everything that runs here and is to run. Needs no hub. */
   resume(): void {
-    this.#give();
+    // Before anything is decided: a hold that was set while the agent was stopped binds already.
+    this.life.setHolds(this.#holds.all());
+    this.life.start();
+    this.noticeLocal();
   }
 
   /** Throws, with nothing changed, when the state is older or the disk is full. */
   accept(signed: string, header: SignedStateHeader, state: DesiredState): void {
+    this.held.checkNotOlder(header);
+    this.life.keepVariables(state);
     this.held.accept(signed, header, state);
-    this.book.retain((item) => this.held.knows(item));
+    this.#refusedRemovals = [];
+    this.book.retain((item) => this.#knows(item));
     this.#give();
   }
 
+  /** What a refused state would have taken away stays, and the hub is told so. */
+  noteRefused(offered: OfferedState, refusal: { reason: string; message: string }): void {
+    this.#refusedRemovals = findRefusedRemovals(this.life.itemsHere, offered, refusal);
+    for (const removal of this.#refusedRemovals) this.#addRefusal(removal);
+    this.#onReportsChanged();
+  }
+
   contentArrived(digest: string): void {
-    this.#troubles.delete(digest);
-    if (this.held.giveArrived()) this.#give();
+    this.life.contentArrived(digest);
   }
 
   /** The content that items wait for does not come; what ran before goes on. */
   contentDelayed(digest: string, trouble: { reason: string; message: string }): void {
-    const sinceTime = this.#troubles.get(digest)?.sinceTime ?? this.#clock.now().toISOString();
-    this.#troubles.set(digest, { ...trouble, sinceTime });
-    for (const item of this.#desiredItems()) {
-      if (item.digest === digest) this.#record(this.#waitingReport(item, this.book.find(item)));
-    }
+    this.life.contentDelayed(digest, trouble);
   }
 
   /** When the driver last saw that what it reported still holds, by the hub's clock. */
   get observedTime(): string | undefined {
-    const look = this.#driver.lastLook();
-    return look && this.#clock.correct(look.toISOString());
+    const look = this.#o.driver.lastLook();
+    return look && this.#o.clock.correct(look.toISOString());
+  }
+
+  /** What the site says of itself now. */
+  get siteReport(): SiteReport {
+    const { clock } = this.#o;
+    const now = clock.now();
+    const holds = this.#holds.all().slice(0, longestHolds);
+    const isHeld = holds.some((hold) => hold.item === undefined) || this.held.policy.hold !== undefined;
+    const hubInstances = this.hubInstances.takingTurns(now);
+    const refusedRemovals = [...this.#refusedRemovals, ...this.life.orphans.map(implicitRemoval)];
+    const shown = (kind: 'download' | 'activate') => {
+      const { isOpen, changesAt } = windowState(this.held.policy, kind, now);
+      if (kind === 'activate' && isHeld) return { isOpen: false };
+      return { isOpen, ...(changesAt === undefined ? {} : { changesAt }) };
+    };
+    return {
+      holds,
+      windows: { download: shown('download'), activate: shown('activate') },
+      ...(hubInstances === undefined ? {} : { hubInstances }),
+      ...(refusedRemovals.length === 0 ? {} : { refusedRemovals: refusedRemovals.slice(0, longestRefusals) }),
+    };
+  }
+
+  /** The hub has answered, and has the acts up to `ackActs`. */
+  heardFromHub(answer: { instance: string; ackActs?: number }): void {
+    const { clock, logger } = this.#o;
+    this.life.setContact(true);
+    if (answer.ackActs !== undefined) this.#unlessFull(() => this.acts.acknowledge(answer.ackActs as number));
+    if (typeof answer.instance !== 'string') return;
+    if (!this.hubInstances.met(answer.instance, clock.now())) return;
+    if (this.hubInstances.takingTurns(clock.now()) !== undefined) {
+      logger.error('two hubs answer under one identity; stop the one that is not to be', {
+        instance: answer.instance,
+      });
+    }
+  }
+
+  lostHub(): void {
+    this.life.setContact(false);
+  }
+
+  /** Takes up what a person did with a command beside this agent. Cheap when nobody did anything. */
+  noticeLocal(): void {
+    const version = this.#o.database.foreignVersion;
+    if (version === this.#seenVersion) return;
+    this.#seenVersion = version;
+    this.life.setHolds(this.#holds.all());
+    if (!this.#unlessFull(() => this.#carryOutOrders())) this.#seenVersion = -1;
+    this.#give();
+    this.#onReportsChanged();
   }
 
   /** To be called now and then: what a full disk did not take is tried again. */
   saveReports(): void {
     for (const report of this.#unrecorded.values()) this.#record(report);
     this.book.save();
+    this.life.save();
   }
 
   /** Frees what nothing needs any more. */
   collectGarbage(): void {
-    this.held.collectGarbage(this.book.all().flatMap((report) => report.runningDigest ?? []));
+    const running = this.book.all().flatMap((report) => report.runningDigest ?? []);
+    this.held.collectGarbage([...running, ...this.life.neededDigests()]);
+  }
+
+  /** Reports that come later are dropped: the database is about to be closed. */
+  stop(): void {
+    this.#isStopped = true;
+    this.life.stop();
+  }
+
+  #carryOutOrders(): void {
+    const { clock, logger } = this.#o;
+    for (const { number, order } of this.#orders.open()) {
+      const { item, by, reason } = order;
+      this.life.rollBack(order, (done) => {
+        const message =
+          done === undefined
+            ? 'not rolled back: there is no release that proved itself here to go back to'
+            : `rolled back from ${done.from.release} to ${done.to.release}`;
+        const time = clock.now().toISOString();
+        this.acts.append({ time, kind: 'Rollback', item: item.id, by, reason, message });
+        this.#orders.remove(number);
+        logger.warn('a person at the site rolls back', { item: item.id, by, outcome: message });
+      });
+    }
   }
 
   #give(): void {
-    this.#driver.setDesired(this.held.driverItems(this.#driver.kind));
     for (const order of this.held.openRemovals()) this.#giveRemoval(order);
-    for (const item of this.#desiredItems()) {
-      if (!item.id.startsWith(`${this.#driver.kind}/`)) this.#record(this.#unknownKindReport(item));
+    this.life.decide();
+    for (const item of this.held.items) {
+      if (!item.id.startsWith(`${this.#o.driver.kind}/`)) this.#record(this.#unknownKindReport(item));
     }
-    for (const orphan of this.held.orphans()) {
+    for (const orphan of this.life.orphans) {
       const report = this.book.find(orphan);
       if (report !== undefined) this.#record(withOrphanMessage(report));
+      this.#addRefusal(implicitRemoval(orphan));
     }
   }
 
-  #giveRemoval(order: { id: string; uid: string; epoch: number }): void {
-    if (order.id.startsWith(`${this.#driver.kind}/`)) {
-      this.#driver.remove(order);
+  /** An order that is on hold is not given; one that was given is not taken back. */
+  #giveRemoval(order: RemovalOrder): void {
+    const key = `${keyOf(order)} ${order.epoch}`;
+    if (this.#ordered.has(key)) return;
+    const hold = this.life.holdOf(order.id);
+    if (hold !== undefined && this.life.knows(order)) {
+      this.#record(this.#heldRemovalReport(order, hold));
+      return;
+    }
+    this.#ordered.add(key);
+    if (order.id.startsWith(`${this.#o.driver.kind}/`)) {
+      this.#o.driver.remove(order);
       return;
     }
     // What no driver of this agent ever took is not here.
-    const now = this.#clock.machineNow().toISOString();
+    const now = this.#o.clock.machineNow().toISOString();
+    const { id, uid, epoch } = order;
     this.#takeReport({
-      ...order,
+      id,
+      uid,
+      epoch,
       release: '',
       digest: '',
       state: 'Removed',
@@ -122,41 +264,41 @@ export class SiteWork {
     });
   }
 
-  /** Reports that come later are dropped: the database is about to be closed. */
-  stop(): void {
-    this.#isStopped = true;
+  #isOrdered(item: ItemName): boolean {
+    return [...this.#ordered].some((key) => key.startsWith(`${keyOf(item)} `));
   }
 
   #takeReport(driverReport: DriverReport): void {
     if (this.#isStopped) return;
-    if (!this.held.knows(driverReport)) {
-      this.#logger.debug('report of an item that is not known here', { item: driverReport.id });
+    if (!this.#knows(driverReport)) {
+      this.#o.logger.debug('report of an item that is not known here', { item: driverReport.id });
       return;
     }
+    const { clock } = this.#o;
     const report: UnnumberedReport = {
       ...driverReport,
-      sinceTime: this.#clock.correct(driverReport.sinceTime),
-      observedTime: this.#clock.correct(driverReport.observedTime),
+      sinceTime: clock.correct(driverReport.sinceTime),
+      observedTime: clock.correct(driverReport.observedTime),
     };
     if (report.state === 'Removed') {
-      try {
+      this.#unlessFull(() => {
+        // On a full disk the order stays open and is carried out once more after a restart, which finds nothing to do.
         this.held.markRemoved(report);
-      } catch (error) {
-        if (!isStorageFull(error)) throw error;
-        // The order stays open and is carried out once more after a restart, which finds nothing to do.
-      }
+        if (this.held.findDesired(report) === undefined) this.life.forget(report);
+      });
     }
-    const desired = this.held.findDesired(report);
-    if (desired !== undefined && desired.digest !== report.digest && this.#troubles.has(desired.digest)) {
-      this.#record(this.#waitingReport(desired, report));
-    } else if (desired === undefined && report.state !== 'Removed' && report.state !== 'Removing') {
-      this.#record(withOrphanMessage(report));
-    } else {
+    if (report.state === 'Removed' || report.state === 'Removing') {
       this.#record(report);
+      return;
     }
+    this.life.take(driverReport);
+    if (this.held.findDesired(report) !== undefined || this.held.hasRemoval(report)) return;
+    this.#record(withOrphanMessage(report));
   }
 
   #record(report: UnnumberedReport): void {
+    const last = this.book.find(report);
+    if (!this.#filter.isWorthSaying(report, last, this.#o.monotonicMs())) return;
     try {
       const outcome = this.book.record(clip(report));
       this.#unrecorded.delete(keyOf(report));
@@ -167,63 +309,90 @@ export class SiteWork {
     }
   }
 
-  /** For a desired item whose content is not here; what is known of what runs instead comes from `last`. */
-  #waitingReport(item: DesiredItem, last: UnnumberedReport | undefined): UnnumberedReport {
-    const trouble = this.#troubles.get(item.digest) as Trouble;
-    return {
-      id: item.id,
-      uid: item.uid,
-      epoch: item.epoch,
-      release: item.release,
-      digest: item.digest,
-      state: 'Preparing',
-      reason: trouble.reason,
-      message: trouble.message,
-      sinceTime: trouble.sinceTime,
-      observedTime: this.#clock.now().toISOString(),
-      ...(last?.runningDigest === undefined ? {} : { runningDigest: last.runningDigest }),
-      ...(last?.pods === undefined ? {} : { pods: last.pods }),
-    };
+  #addRefusal({ id, reason, message }: RefusedRemoval): void {
+    const act = { kind: 'RemovalRefused', item: id, reason, message } as const;
+    if (this.acts.isRepeated(act)) return;
+    this.#unlessFull(() => this.acts.append({ ...act, time: this.#o.clock.now().toISOString() }));
   }
 
-  #unknownKindReport(item: DesiredItem): UnnumberedReport {
-    const now = this.#clock.now().toISOString();
-    const held = this.book.find(item);
+  #heldRemovalReport(
+    { id, uid, epoch }: RemovalOrder,
+    hold: NonNullable<UnnumberedReport['waiting']>,
+  ): UnnumberedReport {
+    const now = this.#o.clock.now().toISOString();
+    const last = this.book.find({ id, uid });
+    const isSame = last?.epoch === epoch && last.waiting?.reason === hold.reason;
     return {
-      id: item.id,
-      uid: item.uid,
-      epoch: item.epoch,
-      release: item.release,
-      digest: item.digest,
-      state: 'Refused',
-      reason: 'UnknownKind',
-      message: `this agent has no driver for ${item.id.split('/')[0]}; update the agent of this site`,
-      sinceTime: held?.reason === 'UnknownKind' ? held.sinceTime : now,
+      id,
+      uid,
+      epoch,
+      release: '',
+      digest: '',
+      state: 'Pending',
+      waiting: hold,
+      message: `is to be removed, but nothing is removed here now: ${hold.message}`,
+      ...(last?.runningDigest === undefined ? {} : { runningDigest: last.runningDigest }),
+      sinceTime: isSame ? last.sinceTime : now,
       observedTime: now,
     };
   }
 
-  #desiredItems(): readonly DesiredItem[] {
-    return this.held.accepted?.items ?? [];
+  #unknownKindReport(item: DesiredItem): UnnumberedReport {
+    const now = this.#o.clock.now().toISOString();
+    const { id, uid, epoch, release, digest } = item;
+    const last = this.book.find(item);
+    return {
+      id,
+      uid,
+      epoch,
+      release,
+      digest,
+      state: 'Refused',
+      reason: 'UnknownKind',
+      message: `this agent has no driver for ${id.split('/')[0]}; update the agent of this site`,
+      sinceTime: last?.reason === 'UnknownKind' ? last.sinceTime : now,
+      observedTime: now,
+    };
+  }
+
+  /** Desired, here, or to be removed: reports of such items matter. */
+  #knows(item: ItemName): boolean {
+    return this.life.knows(item) || this.held.findDesired(item) !== undefined || this.held.hasRemoval(item);
+  }
+
+  /** False when the disk is full. */
+  #unlessFull(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      if (!isStorageFull(error)) throw error;
+      return false;
+    }
   }
 }
 
+/** What the hub takes (sync-protocol.ts). */
+const longestHolds = 200;
+const longestRefusals = 100;
+
 /** The hub refuses longer ones (sync-protocol.ts), and with them everything else that the request brings. */
 function clip(report: UnnumberedReport): UnnumberedReport {
-  const { reason, message, logs } = report;
+  const { reason, message, logs, images } = report;
   return {
     ...report,
     ...(reason === undefined ? {} : { reason: reason.slice(0, 200) }),
     ...(message === undefined ? {} : { message: message.slice(0, 8000) }),
     ...(logs === undefined ? {} : { logs: logs.slice(-20).map((line) => line.slice(0, 500)) }),
+    ...(images === undefined ? {} : { images: images.slice(0, 50) }),
   };
 }
 
 const orphanMessage =
   'no longer in the desired state of this site, but no order to remove it came: it was left as it is';
 
-function withOrphanMessage(report: UnnumberedReport | ItemReport): UnnumberedReport {
-  const { seq: _seq, ...rest } = report as ItemReport;
+function withOrphanMessage(report: UnnumberedReport): UnnumberedReport {
+  const { seq: _seq, ...rest } = report as UnnumberedReport & { seq?: number };
   if (rest.message?.startsWith(orphanMessage)) return rest;
   return { ...rest, message: rest.message ? `${orphanMessage}. ${rest.message}` : orphanMessage };
 }

@@ -94,6 +94,7 @@ export class StateIntake {
       }
       this.#wantsFull = false;
       this.#refuse(error);
+      this.#work.noteRefused(offered, error);
       return false;
     }
   }

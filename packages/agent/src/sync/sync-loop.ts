@@ -51,6 +51,9 @@ export class SyncLoop {
   #agentInfo: AgentInfo | undefined;
   #hasFailed = false;
   #hurriedAnswers = 0;
+  /** `SiteReport` that the hub has, as text. */
+  #toldSite = '';
+  #wantsHeld = false;
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
@@ -78,7 +81,12 @@ export class SyncLoop {
 
   #startPoll(signal: AbortSignal): Poll {
     const { work, intake, clock, waitLimit, api } = this.#options;
-    const sent = takeBatch(work.book.undelivered());
+    const held = this.#wantsHeld ? work.held.findSigned() : undefined;
+    const spaceBytes = batchBytes - (held === undefined ? 0 : JSON.stringify(held).length);
+    const sent = spaceBytes < leastBatchBytes ? [] : takeBatch(work.book.undelivered(), spaceBytes);
+    const site = work.siteReport;
+    const isNewSite = JSON.stringify(site) !== this.#toldSite;
+    const acts = spaceBytes < leastBatchBytes ? [] : work.acts.untold();
     const accepted = work.held.accepted;
     const refusal = intake.refusal;
     const observedTime = work.observedTime;
@@ -92,6 +100,9 @@ export class SyncLoop {
       ...(observedTime === undefined ? {} : { observedTime }),
       ...(refusal === undefined ? {} : { refusal }),
       maxWaitSeconds: waitLimit.seconds,
+      ...(isNewSite ? { site } : {}),
+      ...(acts.length > 0 ? { acts } : {}),
+      ...(held === undefined ? {} : { held }),
       ...(intake.wantsFull ? { full: true } : {}),
     };
     const controller = new AbortController();
@@ -100,12 +111,12 @@ export class SyncLoop {
       maxBytes: longestAnswerBytes,
       signal: AbortSignal.any([signal, controller.signal]),
     });
-    return { request, sent, startedMs: performance.now(), controller, answer };
+    return { request, sent, startedMs: clock.monotonicNow(), controller, answer };
   }
 
   /** Undefined: the poll was superseded, because there is something to tell the hub. */
   async #waitForAnswer(poll: Poll, signal: AbortSignal): Promise<SyncResponse | undefined> {
-    // A request with reports is answered at once; only one that waits is superseded.
+    // A request that brings something is answered at once; only one that waits is superseded.
     if (poll.sent.length > 0) return poll.answer;
     const answered = new AbortController();
     const either = AbortSignal.any([signal, answered.signal]);
@@ -133,13 +144,19 @@ export class SyncLoop {
       await this.#options.clock.sleep(gatherMs, signal);
       const { work, intake } = this.#options;
       if (signal.aborted || work.book.undelivered().length > 0 || intake.hasNews) return;
+      if (this.#hasSiteNews()) return;
     }
+  }
+
+  #hasSiteNews(): boolean {
+    const { work } = this.#options;
+    return work.acts.hasUntold() || JSON.stringify(work.siteReport) !== this.#toldSite;
   }
 
   async #takeAnswer(poll: Poll, answer: SyncResponse, signal: AbortSignal): Promise<void> {
     const { work, intake, waitLimit, logger, onContact } = this.#options;
     checkShape(answer);
-    const tookMs = performance.now() - poll.startedMs;
+    const tookMs = this.#options.clock.monotonicNow() - poll.startedMs;
     this.#superseded?.controller.abort();
     this.#superseded = undefined;
     this.#agentInfo = undefined;
@@ -148,6 +165,9 @@ export class SyncLoop {
     if (this.#hasFailed) logger.info('the hub answers again');
     this.#hasFailed = false;
     intake.told(poll.request);
+    if (poll.request.site !== undefined) this.#toldSite = JSON.stringify(poll.request.site);
+    this.#wantsHeld = answer.sendState === true;
+    work.heardFromHub(answer);
     work.book.markDelivered(poll.sent);
     if (work.book.renumberAbove(answer.ackSeq)) {
       logger.info('the hub knows later reports of this site; counting on from there', { seq: answer.ackSeq });
@@ -155,7 +175,13 @@ export class SyncLoop {
     if (answer.sendAllReports) work.book.markAllUndelivered();
     const tookState = answer.state !== undefined && (await intake.take(answer.state, poll.request));
     await onContact({ kind: 'answered' });
-    const hasMoved = tookState || poll.sent.length > 0 || answer.sendAllReports === true || intake.wantsFull;
+    const hasMoved =
+      tookState ||
+      this.#wantsHeld ||
+      poll.request.acts !== undefined ||
+      poll.sent.length > 0 ||
+      answer.sendAllReports === true ||
+      intake.wantsFull;
     await this.#pause(answer, { isHurried: !hasMoved && tookMs < hurriedMs }, signal);
   }
 
@@ -170,11 +196,12 @@ export class SyncLoop {
 
   async #recover(poll: Poll, error: unknown, signal: AbortSignal): Promise<void> {
     const { clock, logger, onContact, waitLimit } = this.#options;
-    const waitedSeconds = (performance.now() - poll.startedMs) / 1000;
+    const waitedSeconds = (clock.monotonicNow() - poll.startedMs) / 1000;
     const isBroken = error instanceof ContactError && error.phase === 'answer' && poll.sent.length === 0;
     if (isBroken) waitLimit.broke(Math.min(waitedSeconds, poll.request.maxWaitSeconds ?? waitedSeconds));
     else waitLimit.lost();
 
+    this.#options.work.lostHub();
     const message = (error as Error).message;
     if (isKeyRefusal(error)) {
       await onContact({ kind: 'key-refused', message });
@@ -205,6 +232,9 @@ export class SyncLoop {
 
 const answerMarginSeconds = 10;
 const longestAnswerBytes = 64 * 1024 * 1024;
+/** Of the 1 MiB that a request may have. */
+const batchBytes = 800_000;
+const leastBatchBytes = 20_000;
 const gatherMs = 150;
 const hurriedMs = 300;
 

@@ -4,11 +4,18 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import {
   canonicalJson,
+  defaultItemTerms,
+  defaultSitePolicy,
   type DesiredItem,
   type DesiredState,
   type EnrollRequest,
   hubTimeHeader,
   type ItemReport,
+  type ItemTerms,
+  type LocalAct,
+  type RemovalMode,
+  type SitePolicy,
+  type SiteReport,
   type StatusReason,
   StatusError,
   type SyncRequest,
@@ -53,8 +60,17 @@ export class TestHub {
   identityRequests = 0;
   epoch = 0;
   variables: Record<string, string | number | boolean> = {};
+  policy: SitePolicy = defaultSitePolicy;
+  /** `SyncResponse.instance`. */
+  instance = 'test-hub';
   items: DesiredItem[] = [];
   tombstones: Tombstone[] = [];
+  /** All that the site did by itself, in the order of its numbers, each once. */
+  readonly acts: LocalAct[] = [];
+  /** What the site last said of itself. */
+  siteReport: SiteReport | undefined;
+  /** Asks for the state that the agent follows; it is in the request after. */
+  asksForState = false;
   knownKey: string | undefined;
   timeOffsetMs: number;
   /** Refuses enrolment. */
@@ -138,7 +154,7 @@ export class TestHub {
   assign(
     name: string,
     manifests: unknown,
-    options: { uid?: string; withContent?: boolean } = {},
+    options: { uid?: string; withContent?: boolean; terms?: ItemTerms } = {},
   ): DesiredItem {
     const bytes = Buffer.from(canonicalJson(manifests));
     const digest = sha256Digest(bytes);
@@ -153,6 +169,7 @@ export class TestHub {
       release: `${name}-${digest.slice(7, 15)}`,
       digest,
       deadlineSeconds: 60,
+      terms: options.terms ?? defaultItemTerms,
     };
     this.tombstones = this.tombstones.filter((one) => one.id !== id || one.uid !== uid);
     this.items = [...this.items.filter((one) => one.id !== id || one.uid !== uid), item];
@@ -161,10 +178,10 @@ export class TestHub {
   }
 
   /** Orders a removal. */
-  remove(item: { id: string; uid: string }): void {
+  remove(item: { id: string; uid: string }, mode: RemovalMode = 'Delete'): void {
     this.epoch += 1;
     this.items = this.items.filter((one) => one.id !== item.id || one.uid !== item.uid);
-    this.tombstones = [...this.tombstones, { id: item.id, uid: item.uid, epoch: this.epoch }];
+    this.tombstones = [...this.tombstones, { id: item.id, uid: item.uid, epoch: this.epoch, mode }];
     this.#changed();
   }
 
@@ -180,6 +197,7 @@ export class TestHub {
       siteUid: this.siteUid,
       epoch: this.epoch,
       variables: this.variables,
+      policy: this.policy,
       items: this.items,
       tombstones: this.tombstones,
     };
@@ -239,12 +257,16 @@ export class TestHub {
     if (refused !== undefined) throw refused;
     this.#poll?.answer(this.#plainAnswer());
     for (const report of request.reports) this.reports.set(`${report.id} ${report.uid}`, report);
+    for (const act of request.acts ?? []) if (act.seq > this.#lastAct) this.acts.push(act);
+    this.siteReport = request.site ?? this.siteReport;
+    if (request.held !== undefined) this.asksForState = false;
     let response = this.#plainAnswer();
     const offered = await this.#offer(request);
     const wantsAll =
       request.reports.length === 0 && request.reportsDigest !== reportsDigest([...this.reports.values()]);
     const isRefused = request.refusal?.epoch === this.epoch && request.full !== true;
-    const hasNews = wantsAll || request.reports.length > 0 || (offered !== undefined && !isRefused);
+    const hasTold = request.reports.length > 0 || request.acts !== undefined || request.held !== undefined;
+    const hasNews = wantsAll || hasTold || this.asksForState || (offered !== undefined && !isRefused);
     if (!hasNews) response = await this.#park(request, res);
     const state = isRefused && hasNews ? undefined : await this.#offer(request);
     response = { ...response, ...(wantsAll ? { sendAllReports: true } : {}), ...(state ? { state } : {}) };
@@ -284,6 +306,7 @@ export class TestHub {
       signed,
       full,
       variables: state.variables,
+      policy: state.policy,
       items: state.items.filter(isNew),
       tombstones: state.tombstones.filter(isNew),
     };
@@ -325,7 +348,18 @@ export class TestHub {
 
   #plainAnswer(): SyncResponse {
     const ackSeq = Math.max(0, ...[...this.reports.values()].map((report) => report.seq));
-    return { hubTime: this.now().toISOString(), ackSeq, retryAfterSeconds: 0 };
+    return {
+      hubTime: this.now().toISOString(),
+      instance: this.instance,
+      ackSeq,
+      ...(this.acts.length > 0 ? { ackActs: this.#lastAct } : {}),
+      ...(this.asksForState ? { sendState: true } : {}),
+      retryAfterSeconds: 0,
+    };
+  }
+
+  get #lastAct(): number {
+    return this.acts.at(-1)?.seq ?? 0;
   }
 
   #changed(): void {

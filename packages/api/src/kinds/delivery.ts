@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
 import { siteConnectivitySchema } from './site.ts';
+import type { Activation } from '../sync/sync-protocol.ts';
 import { timeSchema } from './status-schemas.ts';
 
 export const deliveries: ResourceRef = {
@@ -15,10 +16,11 @@ export const deliveries: ResourceRef = {
 export const deliveryStates = [
   'Pending', // assigned, nothing done yet
   'Preparing', // fetching manifests and images, checking
+  'Prepared', // could be activated; waits for the hub, a window, an instant or a person
   'Activating', // containers are being replaced
   'Running', // everything the release asks for is healthy
   'Degraded', // was Running for this release, something is unhealthy now
-  'Failed', // did not become healthy; what ran before goes on where it can
+  'Failed', // did not become healthy; what ran before runs again, or goes on, where there was something
   'Refused', // the site cannot honour it; nothing was touched
   'Removing', // a tombstone is being carried out
   'Removed',
@@ -35,6 +37,20 @@ export const deliverySpecSchema = Type.Object(
     digest: Type.Optional(Type.String({ description: 'Digest of that release.' })),
     epoch: Type.Integer({ description: "Epoch of the site's desired state that brought this assignment." }),
     assignedTime: timeSchema('When the release was assigned to the site.'),
+    activate: Type.Optional(
+      Type.Unsafe<Activation>({
+        type: 'string',
+        enum: ['Hold', 'Window', 'Now', 'At'],
+        description: 'When the site may switch to it. Hold: not before the hub says so.',
+      }),
+    ),
+    activateTime: Type.Optional(timeSchema('The instant, with At.')),
+    attempt: Type.Optional(Type.Integer({ description: 'Which try of this release it is.' })),
+    fallback: Type.Optional(
+      Type.String({
+        description: 'Release that proved itself here last: what runs until then, and after a failure.',
+      }),
+    ),
     rollout: Type.Optional(Type.String({ description: 'Rollout that assigned it.' })),
     wave: Type.Optional(Type.String({ description: 'Wave of that rollout.' })),
   },
@@ -66,6 +82,36 @@ export const deliveryStatusSchema = Type.Object(
         },
         { description: 'Pods of the application at the site.' },
       ),
+    ),
+    waiting: Type.Optional(
+      Type.Object(
+        {
+          reason: Type.String({
+            description: 'DownloadWindow, ActivateWindow, Blackout, Instant, SiteHold, HubHold or Hub.',
+          }),
+          until: Type.Optional(timeSchema('When that is over, as far as it is known.')),
+          message: Type.Optional(Type.String({ description: 'The same for people.' })),
+        },
+        { description: 'What the site waits for, when that is no fault.' },
+      ),
+    ),
+    progress: Type.Optional(
+      Type.Object(
+        {
+          done: Type.Integer({ description: 'Images that are there.' }),
+          total: Type.Integer({ description: 'Images that are needed.' }),
+          doneBytes: Type.Optional(Type.Integer({ description: 'Bytes that are there, as far as known.' })),
+          totalBytes: Type.Optional(Type.Integer({ description: 'Bytes that are needed, as far as known.' })),
+        },
+        { description: 'How far preparing is.' },
+      ),
+    ),
+    activatedTime: Type.Optional(timeSchema('When the site switched to the wanted release.')),
+    wentBack: Type.Optional(
+      Type.String({
+        description:
+          'The site went back to runningRelease: Unhealthy (by itself) or RolledBackBySite (a person there).',
+      }),
     ),
     sinceTime: Type.Optional(
       timeSchema("When the state became what it is, by the site's clock as corrected by the hub."),

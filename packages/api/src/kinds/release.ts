@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { conditionsSchema, timeSchema } from './status-schemas.ts';
 
 export const releases: ResourceRef = {
   group: 'selvedge.dev',
@@ -38,12 +39,44 @@ export const releaseSpecSchema = Type.Object(
 );
 export type ReleaseSpec = Static<typeof releaseSpecSchema>;
 
+/** What became of the release out there. Written by the hub; lifting a condemnation is the action `releases/lift`. */
+export const releaseStatusSchema = Type.Object(
+  {
+    approvedTime: Type.Optional(timeSchema('When it had first passed every wave of a rollout.')),
+    condemned: Type.Optional(
+      Type.Object(
+        {
+          time: timeSchema('When.'),
+          rollout: Type.String({ description: 'Name of the Rollout in which it failed.' }),
+          reason: Type.String({ description: 'BudgetExceeded or RevertedByPerson.' }),
+          message: Type.String({ description: 'What happened.' }),
+        },
+        { description: 'Present: nobody offers this release to a site until a person lifts it.' },
+      ),
+    ),
+    lifted: Type.Optional(
+      Type.Object(
+        {
+          time: timeSchema('When.'),
+          by: Type.String({ description: 'Name of the user.' }),
+        },
+        { description: 'When a person last lifted a condemnation: it may be rolled out again.' },
+      ),
+    ),
+    /** Approved, Condemned. */
+    conditions: Type.Optional(conditionsSchema),
+  },
+  { description: 'What became of it.' },
+);
+export type ReleaseStatus = Static<typeof releaseStatusSchema>;
+
 /** Name: `<application>-<first 10 hex digits of the digest>`, so the same bytes are the same Release. */
 export interface Release extends KubeObject {
   apiVersion: 'selvedge.dev/v1alpha1';
   kind: 'Release';
   metadata: ObjectMeta;
   spec: ReleaseSpec;
+  status?: ReleaseStatus;
 }
 
 /** The name of the Release of an application that has this digest. */

@@ -27,6 +27,29 @@ export const rolloutSpecSchema = Type.Object(
     release: Type.String({ description: 'Name of the Release.', ...unchanging }),
     digest: Type.String({ description: 'Digest of the Release.', ...unchanging }),
     strategy: rolloutStrategySchema,
+    paused: Type.Optional(
+      Type.Boolean({ description: 'true: nothing more is offered or activated until it is false again.' }),
+    ),
+    approvedWaves: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'Waves with approval Manual that a person let begin. Changing it needs the verb approve.',
+        'x-kubernetes-list-type': 'set',
+      }),
+    ),
+    waivedWaves: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'Waves whose soak, prepare threshold and minSample a person waived; failures still count. Changing it needs the verb approve.',
+        'x-kubernetes-list-type': 'set',
+      }),
+    ),
+    stop: Type.Optional(
+      Type.Union([Type.Literal('Abort'), Type.Literal('Revert')], {
+        description:
+          'A person ends the rollout. Abort: nothing more goes out, sites keep what they have; taking it away again goes on. Revert: the release is condemned and sites go back; cannot be taken away again.',
+      }),
+    ),
   },
   {
     description: 'What goes out, and how.',
@@ -47,15 +70,35 @@ export type RolloutSpec = Static<typeof rolloutSpecSchema>;
 const waveStatusSchema = Type.Object({
   name: Type.String({ description: 'Name of the wave.' }),
   phase: Type.Union(
-    [Type.Literal('Waiting'), Type.Literal('Progressing'), Type.Literal('Soaking'), Type.Literal('Passed')],
-    { description: 'Waiting: not begun. Passed never goes back.' },
+    [
+      Type.Literal('Waiting'),
+      Type.Literal('AwaitingApproval'),
+      Type.Literal('Preparing'),
+      Type.Literal('Progressing'),
+      Type.Literal('Soaking'),
+      Type.Literal('Passed'),
+      Type.Literal('Reverting'),
+      Type.Literal('Reverted'),
+    ],
+    {
+      description:
+        'Waiting: not begun. Preparing: sites fetch and check, none activates. Progressing: sites activate. Passed never goes back, but by a revert.',
+    },
   ),
   sites: Type.Integer({ description: 'Sites in the wave; a forecast while it waits.' }),
   succeeded: Type.Integer({ description: 'Sites of the wave that run the release, by their own account.' }),
-  pending: Type.Integer({ description: 'Sites in touch that have not answered yet.' }),
+  prepared: Type.Integer({ description: 'Sites that have it prepared and wait to activate it.' }),
+  pending: Type.Integer({ description: 'Other sites in touch that have not answered yet.' }),
+  held: Type.Integer({
+    description: 'Sites in touch that are held back by a person or do not follow this hub.',
+  }),
   failed: Type.Integer({ description: 'Sites where it failed.' }),
-  away: Type.Integer({ description: 'Silent sites that have not answered.' }),
+  away: Type.Integer({ description: 'Silent sites that have not answered, overdue ones too.' }),
+  reverted: Type.Integer({ description: 'Sites that went back to what they ran before.' }),
   startTime: Type.Optional(timeSchema('When the wave began.')),
+  activateTime: Type.Optional(
+    timeSchema('When its sites were let activate, or the instant at which they do.'),
+  ),
   healthySince: Type.Optional(
     timeSchema('When the last site of the wave became healthy; the soak counts from here.'),
   ),
@@ -80,6 +123,27 @@ export const rolloutStatusSchema = Type.Object(
       }),
     ),
     sites: Type.Optional(siteCountsSchema),
+    breach: Type.Optional(
+      Type.Object(
+        {
+          time: timeSchema('When.'),
+          wave: Type.String({ description: 'Wave whose sites made it so; empty when a person did.' }),
+          reason: Type.String({ description: 'BudgetExceeded or RevertedByPerson.' }),
+          message: Type.String({ description: 'What happened, with the first sites by name.' }),
+        },
+        { description: 'Why the release was condemned. Stays in the history.' },
+      ),
+    ),
+    activation: Type.Optional(
+      Type.Object(
+        {
+          firstTime: timeSchema('When the first site activated the release.'),
+          lastTime: timeSchema('When the last one so far did.'),
+          sites: Type.Integer({ description: 'Sites that have.' }),
+        },
+        { description: 'When sites switched, by their own hub-corrected clocks.' },
+      ),
+    ),
     failures: Type.Optional(
       Type.Array(
         Type.Object({

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { heldRemovalSchema, removalApprovalSchema } from './application.ts';
 import { conditionsSchema, fingerprintSchema, timeSchema } from './status-schemas.ts';
 
 export const sites: ResourceRef = {
@@ -9,6 +10,29 @@ export const sites: ResourceRef = {
   kind: 'Site',
   namespaced: false,
 };
+
+const windowsSchema = (description: string) =>
+  Type.Array(
+    Type.Object({
+      schedule: Type.String({
+        minLength: 9,
+        maxLength: 100,
+        description:
+          'Cron expression of five fields (minute hour day month weekday): when it opens, in spec.timeZone.',
+      }),
+      duration: Type.String({ description: 'How long it stays open, as a duration.' }),
+    }),
+    { maxItems: 20, description },
+  );
+
+const windowStateSchema = (description: string) =>
+  Type.Object(
+    {
+      isOpen: Type.Boolean({ description: 'Whether it was open when the site spoke last.' }),
+      changesAt: Type.Optional(timeSchema('When that changes next.')),
+    },
+    { description },
+  );
 
 export const siteSpecSchema = Type.Object(
   {
@@ -51,6 +75,42 @@ export const siteSpecSchema = Type.Object(
         description:
           'Values that differ by site. Manifests use them as ${site.variables.NAME}; a value that is exactly one reference keeps its type.',
       }),
+    ),
+    windows: Type.Optional(
+      Type.Object(
+        {
+          download: Type.Optional(windowsSchema('When releases may be fetched. None: always.')),
+          activate: Type.Optional(
+            windowsSchema('When releases with activate Window may take over. None: always.'),
+          ),
+        },
+        { description: 'When the site may change, in its own time zone; evaluated at the site.' },
+      ),
+    ),
+    blackouts: Type.Optional(
+      Type.Array(
+        Type.Object({
+          from: Type.String({
+            format: 'date',
+            description: 'First day, in the time zone of the site: 2026-12-20.',
+          }),
+          to: Type.String({ format: 'date', description: 'Last day, included.' }),
+          reason: Type.Optional(Type.String({ maxLength: 200, description: 'Why, for people.' })),
+        }),
+        { maxItems: 50, description: 'Days on which nothing with activate Window takes over.' },
+      ),
+    ),
+    hold: Type.Optional(
+      Type.Object(
+        { reason: Type.String({ minLength: 1, maxLength: 200, description: 'Why, for people.' }) },
+        { description: 'Nothing is activated and nothing removed here while this stands.' },
+      ),
+    ),
+    removal: Type.Optional(
+      Type.Object(
+        { approved: Type.Optional(removalApprovalSchema) },
+        { description: 'How the Site leaves the fleet.' },
+      ),
     ),
     revokedKeys: Type.Optional(
       Type.Array(fingerprintSchema, {
@@ -101,12 +161,92 @@ export const siteStatusSchema = Type.Object(
       Type.Integer({ description: 'Epoch of the desired state that the hub wants here.' }),
     ),
     agent: Type.Optional(agentStatusSchema),
+    holds: Type.Optional(
+      Type.Array(
+        Type.Object({
+          item: Type.Optional(Type.String({ description: 'What is held; absent: the whole site.' })),
+          reason: Type.String({ description: 'What the person gave as reason.' }),
+          by: Type.String({ description: 'Who did it, by their name on that machine.' }),
+          sinceTime: timeSchema('Since when.'),
+        }),
+        { description: 'Holds set by people at the site.' },
+      ),
+    ),
+    windows: Type.Optional(
+      Type.Object(
+        {
+          download: windowStateSchema('The window for fetching.'),
+          activate: windowStateSchema('The window for taking over, blackouts and holds considered.'),
+        },
+        { description: 'Windows as the site sees them.' },
+      ),
+    ),
+    hubInstances: Type.Optional(
+      Type.Array(
+        Type.Object({
+          instance: Type.String({ description: 'Names a living hub database.' }),
+          lastSeenTime: timeSchema('When the site last had an answer of it.'),
+        }),
+        { description: 'Two hubs with one identity answer this site in turns; newest last.' },
+      ),
+    ),
+    acts: Type.Optional(
+      Type.Object(
+        {
+          keyFingerprint: Type.String({ description: 'Key of the agent that counts them.' }),
+          acknowledged: Type.Integer({ description: 'Those up to this number have become Events.' }),
+        },
+        { description: 'What was done at the site itself, as far as the hub knows of it.' },
+      ),
+    ),
+    hubBehind: Type.Optional(
+      Type.Object(
+        {
+          agentEpoch: Type.Integer({ description: 'Epoch of the state that the site follows.' }),
+          stateDigest: Type.String({ description: 'Digest of that state.' }),
+          applications: Type.Array(
+            Type.Object({
+              name: Type.String({ description: 'As namespace/name.' }),
+              release: Type.String({ description: 'Release that the site is to run by that state.' }),
+              digest: Type.String({ description: 'Digest of that release.' }),
+            }),
+            { description: 'What the site is to run by that state; the first 200.' },
+          ),
+        },
+        { description: 'What the site follows while that is newer than what the hub knows.' },
+      ),
+    ),
+    recovery: Type.Optional(
+      Type.Object(
+        {
+          action: Type.Union([Type.Literal('Adopt'), Type.Literal('Override')], {
+            description:
+              'Adopt: what the site follows becomes what the hub wants. Override: the other way round.',
+          }),
+          state: Type.Union([Type.Literal('Requested'), Type.Literal('Done'), Type.Literal('Refused')], {
+            description: 'Requested: done as soon as the site is in touch.',
+          }),
+          requestedBy: Type.String({ description: 'User who asked for it.' }),
+          requestedTime: timeSchema('When.'),
+          completedTime: Type.Optional(timeSchema('When it was done or refused.')),
+          message: Type.Optional(Type.String({ description: 'What came of it, for people.' })),
+          changes: Type.Optional(
+            Type.Array(Type.String(), { description: 'What changes, or is not complete; the first 100.' }),
+          ),
+        },
+        { description: 'The last wish to bring site and hub in step again.' },
+      ),
+    ),
+    heldRemoval: Type.Optional(heldRemovalSchema),
     applications: Type.Optional(
       Type.Object(
         {
           wanted: Type.Integer({ description: 'Applications that the site is to run.' }),
           running: Type.Integer({ description: 'Those that run the wanted release and are healthy.' }),
           progressing: Type.Integer({ description: 'Those that are not there yet.' }),
+          prepared: Type.Optional(
+            Type.Integer({ description: 'Those of them that are prepared, and wait.' }),
+          ),
           failed: Type.Integer({ description: 'Those that failed or were refused.' }),
         },
         { description: 'Applications of the site, by what it last reported.' },

@@ -35,11 +35,22 @@ export const siteCountsSchema = Type.Object(
     wanted: Type.Integer({ description: 'Sites that the placement selects.' }),
     running: Type.Integer({ description: 'Sites that said that the wanted release runs and is healthy.' }),
     progressing: Type.Integer({ description: 'Sites in touch that were given the release and work on it.' }),
+    prepared: Type.Integer({
+      description: 'Sites in touch that have it prepared and wait: for the wave, a window or an instant.',
+    }),
+    held: Type.Integer({
+      description:
+        'Sites in touch where a person, or the Site, holds changes back; or that do not follow this hub.',
+    }),
     failed: Type.Integer({
       description:
         'Sites that said that it failed, did not answer in time although in touch, or lack a variable.',
     }),
-    away: Type.Integer({ description: 'Silent sites that are not known to run the wanted release.' }),
+    away: Type.Integer({
+      description:
+        'Silent sites, within what is expected of them, that are not known to run the wanted release.',
+    }),
+    overdue: Type.Integer({ description: 'The same, silent for longer than expected.' }),
     waiting: Type.Integer({ description: 'Sites in touch that are not offered it yet: a later wave.' }),
   },
   { description: 'Sites by how far they are with the wanted release.' },
@@ -47,16 +58,25 @@ export const siteCountsSchema = Type.Object(
 export type SiteCounts = Static<typeof siteCountsSchema>;
 
 /**
- * Progressing: waves go out. Paused: by the application's `paused`, or the budget is spent. Completed: every wave has
- * passed; away sites still catch up. Superseded: a newer rollout took over.
+ * Progressing: waves go out. Paused: by a person, or the budget is spent and `onBreach` is Pause. Completed: every wave has
+ * passed; away sites still catch up. Reverting, Reverted: the release is condemned, sites go (have gone) back. Aborted: a
+ * person stopped it, sites keep what they have. Blocked: the release was condemned before and is not offered. Superseded: a
+ * newer rollout took over.
  */
-export const rolloutPhaseSchema = Type.Union(
-  [
-    Type.Literal('Progressing'),
-    Type.Literal('Paused'),
-    Type.Literal('Completed'),
-    Type.Literal('Superseded'),
-  ],
-  { description: 'Where the rollout stands. Completed: every wave has passed; away sites still catch up.' },
-);
-export type RolloutPhase = Static<typeof rolloutPhaseSchema>;
+export const rolloutPhases = [
+  'Progressing',
+  'Paused',
+  'Completed',
+  'Reverting',
+  'Reverted',
+  'Aborted',
+  'Blocked',
+  'Superseded',
+] as const;
+export type RolloutPhase = (typeof rolloutPhases)[number];
+export const rolloutPhaseSchema = Type.Unsafe<RolloutPhase>({
+  type: 'string',
+  enum: [...rolloutPhases],
+  description:
+    'Where the rollout stands. Completed: every wave has passed; away sites still catch up. Reverted: the release is condemned.',
+});

@@ -23,6 +23,7 @@ export function stateDigest(state: DesiredState): string {
       siteUid: state.siteUid,
       epoch: state.epoch,
       variables: state.variables,
+      policy: state.policy,
       items: state.items.toSorted(order),
       tombstones: state.tombstones.toSorted(order),
     }),

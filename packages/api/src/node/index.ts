@@ -6,4 +6,5 @@
 export * from './atomic-file.ts';
 export * from './digest.ts';
 export * from './logger.ts';
+export * from './removal-digest.ts';
 export * from './system-clock.ts';

@@ -65,6 +65,41 @@ export type EnrollResponse =
   | { status: 'Pending'; message: string; retryAfterSeconds: number }
   | { status: 'Enrolled'; hubId: string; site: string; siteUid: string };
 
+/**
+ * When a prepared release may take the place of the one before. `Hold`: not before the hub says so. `Window`: when an
+ * activate window of the site is open and no blackout is on (always, at a site without windows). `Now`: at once, windows or
+ * not. `At`: at `activateAt` by the hub-corrected clock, link or no link, windows or not. A hold at the site binds all of them.
+ */
+export const activations = ['Hold', 'Window', 'Now', 'At'] as const;
+export type Activation = (typeof activations)[number];
+
+/** A release by name and digest of its content. */
+export interface ReleaseName {
+  readonly release: string;
+  readonly digest: string;
+}
+
+/** How an item's release takes the place of the one before. */
+export interface ItemTerms {
+  readonly activate: Activation;
+  /** RFC 3339; with `At` only. */
+  readonly activateAt?: string;
+  /**
+   * Grows when the same release is to be tried again. What the site found out about a digest (`Failed` and went back) binds
+   * it for attempts up to that one: it answers `Failed` again without trying.
+   */
+  readonly attempt: number;
+  /** How long preparing may take while the site's download window is open, before it is reported as Failed. */
+  readonly prepareSeconds: number;
+  /**
+   * The release that last proved itself at this site, as the hub knows it: what runs until activation, and what the site
+   * goes back to, when its own memory was lost.
+   */
+  readonly fallback?: ReleaseName;
+}
+
+export const defaultItemTerms: ItemTerms = { activate: 'Window', attempt: 1, prepareSeconds: 3600 };
+
 /** One item of a site's desired state. */
 export interface DesiredItem {
   /** `Application/<namespace>/<name>`. */
@@ -77,16 +112,53 @@ export interface DesiredItem {
   release: string;
   /** Digest of the canonical manifests, fetched as a blob. */
   digest: string;
-  /** How long the release may take to become healthy here before it is reported as Failed. */
+  /** How long the release may take, once activated, to become healthy here before it is reported as Failed and taken back. */
   deadlineSeconds: number;
+  terms: ItemTerms;
 }
+
+/**
+ * What becomes of a removed item. `Delete`: pods and Services go, volumes with data stay. `DeleteVolumes`: these too (a person
+ * consented by name). `Orphan`: all of it stays and runs on, the agent only lets go of it.
+ */
+export const removalModes = ['Delete', 'DeleteVolumes', 'Orphan'] as const;
+export type RemovalMode = (typeof removalModes)[number];
 
 /** An order to remove. The only thing that removes an item from a site. */
 export interface Tombstone {
   id: string;
   uid: string;
   epoch: number;
+  mode: RemovalMode;
 }
+
+/** What the site's own rules are; evaluated at the site, with the hub or without. From `Site.spec`. */
+export interface SitePolicy {
+  /** IANA name. */
+  readonly timeZone: string;
+  /** Absent or empty: always open. */
+  readonly downloadWindows?: readonly TimeWindow[];
+  readonly activateWindows?: readonly TimeWindow[];
+  readonly blackouts?: readonly Blackout[];
+  /** The hub holds the whole site: nothing is activated and nothing removed. */
+  readonly hold?: { readonly reason: string };
+}
+
+/** Opens at each match of the cron expression in the site's time zone, for `durationSeconds` of true time. */
+export interface TimeWindow {
+  /** Five fields: minute hour day-of-month month day-of-week. */
+  readonly schedule: string;
+  readonly durationSeconds: number;
+}
+
+/** Nothing changes from the beginning of `from` to the end of `to`: dates of the site's time zone (`2026-12-20`), both included. */
+export interface Blackout {
+  readonly from: string;
+  readonly to: string;
+  readonly reason?: string;
+}
+
+export const defaultSitePolicy: SitePolicy = { timeZone: 'UTC' };
 
 export interface DesiredState {
   hubId: string;
@@ -96,6 +168,7 @@ export interface DesiredState {
   epoch: number;
   /** Values for `${site.variables.NAME}`. */
   variables: Record<string, string | number | boolean>;
+  policy: SitePolicy;
   /** Sorted by id. */
   items: DesiredItem[];
   /** Sorted by id, then uid. */
@@ -130,6 +203,16 @@ export interface ItemReport {
   /** At most 20 lines of at most 500 characters. */
   logs?: string[];
   pods?: { wanted: number; ready: number };
+  /** What the next step waits for, when that is no fault: no deadline runs meanwhile. */
+  waiting?: Waiting;
+  /** How far preparing is. Images count by name; bytes as far as they are known. */
+  progress?: { done: number; total: number; doneBytes?: number; totalBytes?: number };
+  /** When this release (`digest`) was activated here; absent: not yet. Hub-corrected clock. */
+  activatedTime?: string;
+  /** The site went back to what ran before (`runningDigest`) by itself, or because a person there said so. With state `Failed`. */
+  wentBack?: 'Unhealthy' | 'RolledBackBySite';
+  /** Sizes on disk of images of this release that are here. At most 50. */
+  images?: { name: string; sizeBytes: number }[];
   /** When `state` began, and when it was last seen to hold. RFC 3339, hub-corrected clock. */
   sinceTime: string;
   observedTime: string;
@@ -138,6 +221,68 @@ export interface ItemReport {
    * at the hub's time in milliseconds at enrolment, so an agent that lost its disk does not speak of the past.
    */
   seq: number;
+}
+
+/** `Hub`: activation is on hold until the hub says so. `SiteHold`: a person at the site. `HubHold`: `Site.spec.hold`. */
+export const waitingReasons = [
+  'DownloadWindow',
+  'ActivateWindow',
+  'Blackout',
+  'Instant',
+  'SiteHold',
+  'HubHold',
+  'Hub',
+] as const;
+
+/** Why a site that could go on does not yet. */
+export interface Waiting {
+  readonly reason: (typeof waitingReasons)[number];
+  /** When it is over, as far as that is known. RFC 3339, hub-corrected clock. */
+  readonly until?: string;
+  readonly message?: string;
+}
+
+/** Whether something may happen now, and when that changes next (within a year). RFC 3339. */
+export interface WindowState {
+  readonly isOpen: boolean;
+  readonly changesAt?: string;
+}
+
+/** What a site says of itself beside its items; sent at start and when it changed. */
+export interface SiteReport {
+  /** Set by a person at the site with `selvedge-agent hold`; of everything, or of some items by id. */
+  readonly holds: readonly LocalHold[];
+  readonly windows: { readonly download: WindowState; readonly activate: WindowState };
+  /** Answers of two hubs that take turns under one identity were seen; newest last. */
+  readonly hubInstances?: readonly { readonly instance: string; readonly lastSeenTime: string }[];
+  /** A removal that was not carried out: no tombstone, not signed, or older than what the site follows. */
+  readonly refusedRemovals?: readonly {
+    readonly id: string;
+    readonly reason: string;
+    readonly message: string;
+  }[];
+}
+
+export interface LocalHold {
+  /** Absent: the whole site. */
+  readonly item?: string;
+  readonly reason: string;
+  readonly by: string;
+  readonly sinceTime: string;
+}
+
+export const localActKinds = ['Hold', 'Release', 'Rollback', 'WentBack', 'RemovalRefused'] as const;
+
+/** Something that was done at the site; told to the hub until it is acknowledged, in order, however long that takes. */
+export interface LocalAct {
+  /** Counts from 1 in this agent's life, or from where the hub's `ackActs` was. */
+  readonly seq: number;
+  readonly time: string;
+  readonly kind: (typeof localActKinds)[number];
+  readonly item?: string;
+  readonly by?: string;
+  readonly reason?: string;
+  readonly message: string;
 }
 
 export interface SyncRequest {
@@ -167,6 +312,12 @@ export interface SyncRequest {
   maxWaitSeconds?: number;
   /** The agent wants the whole state: what it computed from a difference did not fit. */
   full?: boolean;
+  /** Sent at start and when it changed. */
+  site?: SiteReport;
+  /** Not acknowledged yet, oldest first, at most 50. */
+  acts?: LocalAct[];
+  /** The signed state that the agent follows, when the hub asked for it (`sendState`): so a hub that lost its memory can adopt it. */
+  held?: { signed: string; state: DesiredState };
 }
 
 export interface SyncResponse {
@@ -178,9 +329,19 @@ export interface SyncResponse {
     /** `full`: items and tombstones are all there are. Else those with an epoch above the agent's. */
     full: boolean;
     variables: Record<string, string | number | boolean>;
+    policy: SitePolicy;
     items: DesiredItem[];
     tombstones: Tombstone[];
   };
+  /**
+   * Which living store answered. It changes when a hub is restored, copied or (on SQLite) started again, and one that was
+   * left never comes back: an agent that sees that knows of two hubs with one identity, and says so.
+   */
+  instance: string;
+  /** Highest `seq` of acts that is durably known. */
+  ackActs?: number;
+  /** Send `held` with the next request: a person asked to adopt what the site runs. */
+  sendState?: true;
   /**
    * Highest `seq` that is durably stored for the site. Above the agent's own counter: the agent was installed anew; it counts
    * on from here and sends all its reports again.

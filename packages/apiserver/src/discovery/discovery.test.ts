@@ -49,6 +49,11 @@ describe('discovery', () => {
           responseKind: { group: 'example.dev', version: 'v1alpha1', kind: 'Paint' },
           verbs: ['create'],
         },
+        {
+          subresource: 'forecast',
+          responseKind: { group: 'example.dev', version: 'v1alpha1', kind: 'Forecast' },
+          verbs: ['create'],
+        },
       ],
     });
   });
@@ -61,7 +66,7 @@ describe('discovery', () => {
     const resources = (await get('/apis/example.dev/v1alpha1')).body['resources'] as { name: string }[];
     assert.deepEqual(
       resources.map((r) => r.name),
-      ['gadgets', 'gadgets/status', 'gadgets/paint'],
+      ['gadgets', 'gadgets/status', 'gadgets/paint', 'gadgets/forecast'],
     );
     const core = (await get('/api/v1/')).body['resources'] as { name: string }[];
     assert.ok(core.some((r) => r.name === 'configmaps'));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import type { KubeObject } from '@selvedge/api';
 import { maxObjectBytes } from '../admission/limits.ts';
 import { admin, eventually, startTestServer, type TestServer } from '../testing/test-server.ts';
 import { gadgets } from '../testing/sample-definitions.ts';
@@ -246,6 +247,43 @@ describe('the HTTP API', () => {
     assert.deepEqual([answer.status, answer.body['received']], [201, { color: 'blue' }]);
     assert.equal((await server.request('POST', `${base}/none/paint`, { body: {} })).status, 404);
     assert.equal((await server.request('GET', `${base}/canvas/paint`)).status, 405);
+  });
+
+  test('a preview says what a write would lead to, of what is there and of what is not, and stores nothing', async () => {
+    const forecast = (name: string, body: unknown) =>
+      server.request('POST', `${base}/${name}/forecast`, { body });
+    const fresh = await forecast('unborn', gadget('unborn', { size: 3 }));
+    assert.equal(fresh.status, 201);
+    assert.deepEqual([fresh.body['kind'], fresh.body['was']], ['Forecast', undefined]);
+    assert.equal((await server.request('GET', `${base}/unborn`)).status, 404);
+
+    await post(gadget('painted', { size: 1, color: 'red' }, { labels: { old: 'yes' } }));
+    const before = (await server.request('GET', `${base}/painted`)).body;
+    const changed = await forecast(
+      'painted',
+      gadget('painted', { size: 2 }, { labels: { new: 'yes' }, resourceVersion: '1' }),
+    );
+    const would = changed.body['would'] as KubeObject;
+    assert.deepEqual([would['spec'], would.metadata.labels], [{ color: 'red', size: 2 }, { new: 'yes' }]);
+    assert.deepEqual(
+      [would.metadata.uid, would.metadata.generation],
+      [(before['metadata'] as KubeObject['metadata']).uid, 2],
+    );
+    assert.deepEqual(changed.body['was'], before);
+    assert.deepEqual((await server.request('GET', `${base}/painted`)).body, before);
+  });
+
+  test('a preview is refused as the write would be', async () => {
+    const forecast = (name: string, body: unknown, query = '') =>
+      server.request('POST', `${base}/${name}/forecast${query}`, { body });
+    for (const name of ['unborn', 'canvas']) {
+      const unlucky = await forecast(name, gadget(name, { size: 13 }));
+      assert.equal(unlucky.status, 422);
+      assert.match(String(unlucky.body['message']), /spec\.size.*bad luck/);
+      assert.equal((await forecast(name, gadget('other', { size: 1 }))).status, 400);
+      assert.equal((await forecast(name, gadget(name, { sice: 1 }), '?fieldValidation=Strict')).status, 400);
+    }
+    assert.equal((await server.request('GET', `${base}/canvas/forecast`)).status, 405);
   });
 
   test('watches stream events as lines, tables with columns once, and an error at last', async () => {

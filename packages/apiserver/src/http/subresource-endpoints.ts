@@ -2,6 +2,7 @@ import { badRequest } from '@selvedge/api';
 import { isNamespaceKind } from '../admission/namespace-object.ts';
 import { finalizeNamespace } from '../registry/finalize-namespace.ts';
 import { getObject } from '../registry/get.ts';
+import { previewObject } from '../registry/preview.ts';
 import { patchScale, readScale, scaleResource, updateScale } from '../registry/scale.ts';
 import { decodeBody, mediaTypeOf } from './decode-body.ts';
 import { readPatchBody } from './patch-body.ts';
@@ -58,10 +59,17 @@ async function answerAction(call: Call, subresource: string): Promise<void> {
   const action = Object.hasOwn(resource.actions, subresource) ? resource.actions[subresource] : undefined;
   if (!action) throw unknownResource();
   if (req.method !== 'POST') throw methodNotAllowed(req, resource);
+  const context = { user: call.user, authorizer: registry.authorizer, dryRun: call.query.dryRun };
+  if ('preview' in action) {
+    const body = await readObjectBody(call);
+    const request = { target: targetOf(call), body, options: writeOptionsOf(call), over: action.over };
+    const change = await previewObject(registry, resource, request);
+    sendObject(call, await action.preview(change, { ...context, dryRun: true }), 201);
+    return;
+  }
   const object = await getObject(registry, resource, targetOf(call));
   const bytes = await call.readBody();
   const body: unknown =
     bytes.length === 0 ? {} : decodeBody(bytes, mediaTypeOf(req.headers['content-type'])).value;
-  const context = { user: call.user, authorizer: registry.authorizer, dryRun: call.query.dryRun };
   sendObject(call, await action.invoke(object, body, context), 201);
 }

@@ -1,5 +1,6 @@
 import { apiVersionOf, type KubeObject, type ResourceRef, resourceName } from '@selvedge/api';
 import type {
+  PreviewAction,
   ResourceDefinition,
   ReviewDefinition,
   SubresourceAction,
@@ -29,7 +30,7 @@ export interface Resource {
   readonly storedAs: VirtualResourceDefinition['storedAs'];
   /** Present when the kind is only asked, never stored: serves `create` alone. */
   readonly review: ReviewDefinition['review'] | undefined;
-  readonly actions: Readonly<Record<string, SubresourceAction>>;
+  readonly actions: Readonly<Record<string, SubresourceAction | PreviewAction>>;
   /** Fills in what is read from elsewhere. */
   readonly decorate: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
   /** Whether it fills in anything at all. */

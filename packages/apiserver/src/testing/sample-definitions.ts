@@ -129,6 +129,17 @@ export const gadgetDefinition: ResourceDefinition = {
         received: body,
       }),
     },
+    forecast: {
+      kind: { group: 'example.dev', version: 'v1alpha1', kind: 'Forecast' },
+      over: (sent, present) => ({ ...sent, spec: { color: specOf(present)['color'], ...specOf(sent) } }),
+      preview: async ({ object, previous }) => ({
+        apiVersion: 'example.dev/v1alpha1',
+        kind: 'Forecast',
+        metadata: { name: object.metadata.name },
+        would: object,
+        ...(previous === undefined ? {} : { was: previous }),
+      }),
+    },
   },
 };
 

@@ -1,21 +1,20 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { addCertCommands } from '../hub/add-cert-commands.ts';
 import { addAuthenticationFlags } from '../hub/authentication-flags.ts';
 import { addDatabaseFlags } from '../hub/database-flags.ts';
 import type { HubCommandOptions } from '../hub/hub-command.ts';
 import { addStoreCommands } from '../hub/store-commands.ts';
+import { addRegistryFlags } from '../hub/registry-flags.ts';
+import { addRemovalFlags } from '../hub/removal-flags.ts';
 import { addServingFlags } from '../hub/serving-flags.ts';
+import { addPlanCommand } from '../plan/add-plan-command.ts';
+import { addRemovalCommands } from '../removal/add-removal-commands.ts';
+import { addRolloutCommands } from '../rollout/add-rollout-commands.ts';
+import { addSite } from '../site/add-site-commands.ts';
 import type { ExitCode } from './exit-code.ts';
+import { collect, type GlobalOptions, outputOption } from './shared-options.ts';
 import type { CommandContext, OutputFormat } from './terminal.ts';
-
-interface GlobalOptions {
-  kubeconfig?: string;
-  context?: string;
-  insecureSkipTlsVerify?: boolean;
-  output: OutputFormat;
-  namespace?: string;
-}
 
 const afterHelp = `
 Exit codes:
@@ -49,6 +48,9 @@ export function buildProgram(ctx: CommandContext, exit: (code: ExitCode) => void
   addHub(program, ctx, exit);
   addStatus(program, ctx, exit);
   addWhy(program, ctx, exit);
+  addPlanCommand(program, ctx, exit);
+  addRolloutCommands(program, ctx, exit);
+  addRemovalCommands(program, ctx, exit);
   addSite(program, ctx, exit);
   program
     .command('version')
@@ -87,6 +89,8 @@ function addHub(program: Command, ctx: CommandContext, exit: (code: ExitCode) =>
   addCertCommands(hub, ctx, exit);
   addStoreCommands(hub, ctx, exit);
   addServingFlags(hub);
+  addRemovalFlags(hub);
+  addRegistryFlags(hub, collect);
 }
 
 function addStatus(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {
@@ -120,87 +124,4 @@ function addWhy(program: Command, ctx: CommandContext, exit: (code: ExitCode) =>
           : { namespace: application.slice(0, slash), application: application.slice(slash + 1) };
       exit(await whyCommand({ ...command.optsWithGlobals<GlobalOptions>(), site, ...named }, ctx));
     });
-}
-
-function addSite(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {
-  const site = program.command('site').description('sites, their tokens and keys');
-  site
-    .command('list')
-    .description('all sites')
-    .addOption(outputOption())
-    .action(async (_options, command: Command) => {
-      const { listCommand } = await import('../site/list-command.ts');
-      exit(await listCommand(command.optsWithGlobals(), ctx));
-    });
-  site
-    .command('show')
-    .description('one site: its agent, and what runs there')
-    .argument('<name>')
-    .addOption(outputOption())
-    .action(async (name: string, _options, command: Command) => {
-      const { showCommand } = await import('../site/show-command.ts');
-      exit(await showCommand({ ...command.optsWithGlobals<GlobalOptions>(), site: name }, ctx));
-    });
-  site
-    .command('token')
-    .description('print a token with which an agent joins as this site; the site is made when it joins')
-    .argument('<name>', 'name of the site, or a template of names: shop-{hostname}, shop-{random}')
-    .option('--uses <n>', 'how many agents may join with it (default 1)', positiveInteger)
-    .option('--ttl <duration>', 'how long it is valid (default 24h)')
-    .option('--label <key=value>', 'label for a site that it makes; may be repeated', collectLabels)
-    .addOption(new Option('--labels <key=value>').argParser(collectLabels).hideHelp())
-    .option('--hub-url <url>', 'hub address to put into it instead; may be repeated', collect)
-    .addOption(outputOption())
-    .action(async (name: string, _options, command: Command) => {
-      const { tokenCommand } = await import('../site/token-command.ts');
-      const { label, labels, hubUrl, ...options } = command.optsWithGlobals<
-        GlobalOptions & {
-          uses?: number;
-          ttl?: string;
-          label?: Record<string, string>;
-          labels?: Record<string, string>;
-          hubUrl?: string[];
-        }
-      >();
-      const allLabels =
-        label === undefined && labels === undefined ? {} : { labels: { ...labels, ...label } };
-      const hubUrls = hubUrl === undefined ? {} : { hubUrls: hubUrl };
-      exit(await tokenCommand({ ...options, ...allLabels, ...hubUrls, site: name }, ctx));
-    });
-  site
-    .command('revoke')
-    .description("take the site's key away: its agent is refused for good, what runs there goes on")
-    .argument('<name>')
-    .option('-y, --yes', 'do not ask')
-    .addOption(outputOption())
-    .action(async (name: string, _options, command: Command) => {
-      const { revokeCommand } = await import('../site/revoke-command.ts');
-      const options = command.optsWithGlobals<GlobalOptions & { yes?: boolean }>();
-      exit(await revokeCommand({ ...options, site: name }, ctx));
-    });
-}
-
-function outputOption(): Option {
-  return new Option('-o, --output <format>', 'form of the answer')
-    .choices(['table', 'json', 'yaml'])
-    .default('table');
-}
-
-function collect(value: string, previous: string[] | undefined): string[] {
-  return [...(previous ?? []), value];
-}
-
-function collectLabels(text: string, previous: Record<string, string> | undefined): Record<string, string> {
-  const labels = { ...previous };
-  for (const pair of text.split(',')) {
-    const [key, value] = pair.split('=');
-    if (!key || value === undefined) throw new InvalidArgumentError('Write it as key=value.');
-    labels[key] = value;
-  }
-  return labels;
-}
-
-function positiveInteger(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It has to be a whole number from 1.');
-  return Number(text);
 }

@@ -4,6 +4,7 @@ import { formatAge, formatAgo, secondsSince } from '../render/age.ts';
 import { type Cell, printable, renderTable } from '../render/table.ts';
 import { connectivityTone } from '../status/render-status.ts';
 import { faultyConditions } from '../status/status-report.ts';
+import { lifeFacts } from './life-facts.ts';
 
 /** One site for people: who speaks for it, what it is, what runs there. */
 export function renderSite(
@@ -14,7 +15,8 @@ export function renderSite(
   const faults = faultyConditions(site).map((c) => `${paint('bad', '✗')} ${printable(c.message)}`);
   return [
     faults.join('\n'),
-    renderFacts(factsOf(site, now, paint), paint),
+    renderFacts([...factsOf(site, now, paint), ...lifeFacts(site, now)], paint),
+    renderFollowed(site, paint),
     renderDeliveries(deliveries, now, paint),
   ]
     .filter((part) => part !== '')
@@ -59,6 +61,15 @@ function pairs(record: Readonly<Record<string, unknown>> | undefined): string {
     .join(', ');
 }
 
+/** What the site follows, while that is newer than what the hub knows. */
+function renderFollowed({ status }: Site, paint: Paint): string {
+  const { hubBehind } = status ?? {};
+  if (hubBehind === undefined) return '';
+  const rows = hubBehind.applications.map(({ name, release }): Cell[] => [name, release]);
+  const title = `By its own account the site follows epoch ${hubBehind.agentEpoch}:`;
+  return `${title}\n${renderTable(['APPLICATION', 'RELEASE'], rows, paint)}`;
+}
+
 function renderDeliveries(deliveries: readonly Delivery[], now: Date, paint: Paint): string {
   if (deliveries.length === 0) return 'No application is meant for this site.';
   const header = ['APPLICATION', 'WANTED', 'STATE', 'SINCE', 'OBSERVED', 'MESSAGE'];
@@ -77,8 +88,16 @@ function deliveryCells({ metadata, spec, status }: Delivery, now: Date): Cell[] 
     { text: status.state, tone: stateTone(status.state) },
     age(status.sinceTime),
     age(status.observedTime),
-    [status.reason, status.message].filter(Boolean).join(': '),
+    explanation(status),
   ];
+}
+
+function explanation({ reason, message, waiting }: Delivery['status']): string {
+  const why = [reason, message].filter(Boolean).join(': ');
+  if (waiting === undefined) return why;
+  const until = waiting.until === undefined ? '' : ` until ${waiting.until}`;
+  const waits = `waits for ${waiting.reason}${until}${waiting.message ? `: ${waiting.message}` : ''}`;
+  return why === '' ? waits : `${why}; ${waits}`;
 }
 
 function stateTone(state: Delivery['status']['state']): Tone {

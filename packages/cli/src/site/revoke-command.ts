@@ -1,8 +1,9 @@
 import { isConflict, type Site, sites } from '@selvedge/api';
 import type { HttpClient } from '@selvedge/kube';
+import { confirm } from '../program/confirm.ts';
 import { type ConnectOptions, connect } from '../program/connect.ts';
-import { CommandError, exitCode, UsageError } from '../program/exit-code.ts';
-import { type Command, type CommandContext, formatDocument, type OutputFormat } from '../program/terminal.ts';
+import { CommandError, exitCode } from '../program/exit-code.ts';
+import { type Command, formatDocument, type OutputFormat } from '../program/terminal.ts';
 import { getSite } from './get-site.ts';
 
 export interface RevokeOptions extends ConnectOptions {
@@ -24,7 +25,13 @@ export const revokeCommand: Command<RevokeOptions> = async (options, ctx) => {
   }
   const isRevoked = site.spec?.revokedKeys?.includes(fingerprint) === true;
   if (!isRevoked) {
-    if (options.yes !== true) await confirm(options.site, fingerprint, ctx);
+    if (options.yes !== true) {
+      await confirm(ctx.process, {
+        question: `The agent of ${options.site} (key ${fingerprint}) will be refused for good. Revoke? [y/N] `,
+        otherwise: 'revoking a key asks for confirmation; pass --yes where nobody can answer',
+        declined: 'nothing was revoked',
+      });
+    }
     await addRevokedKey(hub.client, options.site, fingerprint);
   }
   if (options.output !== 'table') {
@@ -54,21 +61,5 @@ async function addRevokedKey(client: HttpClient, name: string, fingerprint: stri
       // The resourceVersion keeps a key that somebody else revokes at this moment from being dropped.
       if (!isConflict(error) || attempt === 5) throw error;
     }
-  }
-}
-
-async function confirm(site: string, fingerprint: string, ctx: CommandContext): Promise<void> {
-  const { stdin, stderr, signal } = ctx.process;
-  if (stdin.isTTY !== true) {
-    throw new UsageError('revoking a key asks for confirmation; pass --yes where nobody can answer');
-  }
-  const { createInterface } = await import('node:readline/promises');
-  const prompt = createInterface({ input: stdin, output: stderr });
-  try {
-    const question = `The agent of ${site} (key ${fingerprint}) will be refused for good. Revoke? [y/N] `;
-    const answer = await prompt.question(question, { signal });
-    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('nothing was revoked');
-  } finally {
-    prompt.close();
   }
 }

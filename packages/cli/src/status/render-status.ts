@@ -1,6 +1,8 @@
+import type { SiteCounts } from '@selvedge/api';
 import type { Paint, Tone } from '../program/terminal.ts';
 import { formatAge, secondsSince } from '../render/age.ts';
 import { type Cell, printable, renderTable } from '../render/table.ts';
+import { phaseTone } from '../rollout/render-rollout.ts';
 import type { ApplicationRow, SiteRow, StatusReport } from './status-report.ts';
 
 /** For people: problems first, then applications, then sites. */
@@ -25,42 +27,51 @@ function applicationTable(report: StatusReport, paint: Paint): string {
   if (report.applications.length === 0) {
     return 'No applications. Make one with: kubectl apply -f application.yaml';
   }
-  const header = [
-    'APPLICATION',
-    'RELEASE',
-    'WANTED',
-    'RUNNING',
-    'PROGRESSING',
-    'FAILED',
-    'AWAY',
-    'WAITING',
-    'ROLLOUT',
-    'MESSAGE',
-  ];
-  return renderTable(header, report.applications.map(applicationCells), paint);
+  const shown = buckets.filter(
+    ({ bucket, isRare }) =>
+      isRare !== true || report.applications.some(({ sites }) => (sites?.[bucket] ?? 0) > 0),
+  );
+  const names = shown.map(({ bucket }) => bucket.toUpperCase());
+  const header = ['APPLICATION', 'RELEASE', ...names, 'ROLLOUT', 'MESSAGE'];
+  return renderTable(
+    header,
+    report.applications.map((row) => applicationCells(row, shown)),
+    paint,
+  );
 }
 
-function applicationCells(row: ApplicationRow): Cell[] {
-  const { sites } = row;
-  const count = (n: number | undefined, tone?: Tone): Cell =>
-    n === undefined ? '?' : n > 0 && tone !== undefined ? { text: String(n), tone } : n;
+interface Bucket {
+  readonly bucket: keyof SiteCounts;
+  readonly tone?: Tone;
+  /** Shown only where some application has sites in it. */
+  readonly isRare?: boolean;
+}
+
+const buckets: readonly Bucket[] = [
+  { bucket: 'wanted' },
+  { bucket: 'running' },
+  { bucket: 'progressing' },
+  { bucket: 'prepared', isRare: true },
+  { bucket: 'held', tone: 'caution', isRare: true },
+  { bucket: 'failed', tone: 'bad' },
+  { bucket: 'away', tone: 'caution' },
+  { bucket: 'overdue', tone: 'bad', isRare: true },
+  { bucket: 'waiting' },
+];
+
+function applicationCells(row: ApplicationRow, shown: readonly Bucket[]): Cell[] {
+  const count = ({ bucket, tone }: Bucket): Cell => {
+    const n = row.sites?.[bucket];
+    if (n === undefined) return '?';
+    return n > 0 && tone !== undefined ? { text: String(n), tone } : n;
+  };
   return [
     `${row.namespace}/${row.name}`,
     row.release ?? '-',
-    count(sites?.wanted),
-    count(sites?.running),
-    count(sites?.progressing),
-    count(sites?.failed, 'bad'),
-    count(sites?.away, 'caution'),
-    count(sites?.waiting),
+    ...shown.map(count),
     row.rollout?.phase === undefined ? '-' : { text: row.rollout.phase, tone: phaseTone(row.rollout.phase) },
     row.message,
   ];
-}
-
-function phaseTone(phase: string): Tone {
-  if (phase === 'Completed') return 'good';
-  return phase === 'Paused' ? 'caution' : 'strong';
 }
 
 function siteTable(report: StatusReport, paint: Paint): string {

@@ -50,7 +50,7 @@ shop-2   Away           25h              1         1        0   0.1.0`,
       [
         ['error', 'selvedge why shop-1 till -n shop'],
         ['error', 'selvedge site show shop-3'],
-        ['warning', 'kubectl describe rollout till-3 -n shop'],
+        ['warning', 'selvedge rollout status till-3 -n shop'],
       ],
     );
     assert.match(

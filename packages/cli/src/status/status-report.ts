@@ -78,7 +78,9 @@ export function isInTrouble(report: StatusReport): boolean {
 
 /** Conditions of a Site that tell of a fault when they have this status. A revoked key was somebody's wish. */
 const siteFaults: Readonly<Record<string, { status: Condition['status']; severity: Problem['severity'] }>> = {
+  TwoHubs: { status: 'True', severity: 'error' },
   HubBehind: { status: 'True', severity: 'error' },
+  RemovalRefused: { status: 'True', severity: 'error' },
   DesiredStateAccepted: { status: 'False', severity: 'error' },
   KeyRevoked: { status: 'True', severity: 'warning' },
 };
@@ -155,15 +157,48 @@ function applicationProblems(application: Application, rollout: Rollout | undefi
       command: `selvedge why ${failure.site} ${name} -n ${namespace}`,
     });
   }
-  if (rollout?.status?.phase === 'Paused') {
-    problems.push({
-      severity: 'warning',
-      about,
-      message: `the rollout stands still: ${rollout.status.message ?? 'it is paused'}`,
-      command: `kubectl describe rollout ${rollout.metadata.name} -n ${namespace}`,
-    });
+  const held = application.status?.heldRemoval;
+  if (held !== undefined) {
+    const command = `selvedge removal show ${name} -n ${namespace}`;
+    problems.push({ severity: 'warning', about, message: `a removal is held: ${held.message}`, command });
   }
-  return problems;
+  return [...problems, ...rolloutProblems(rollout, about)];
+}
+
+/** A rollout that waits for a person, or took its release back. */
+function rolloutProblems(rollout: Rollout | undefined, about: string): Problem[] {
+  const { phase, waves = [], message = '' } = rollout?.status ?? {};
+  if (rollout === undefined) return [];
+  const { name, namespace = '' } = rollout.metadata;
+  const command = `selvedge rollout status ${name} -n ${namespace}`;
+  switch (phase) {
+    case 'Reverting':
+    case 'Reverted':
+    case 'Blocked': {
+      const what =
+        phase === 'Blocked'
+          ? 'is not offered'
+          : phase === 'Reverted'
+            ? 'was taken back'
+            : 'is being taken back';
+      return [
+        { severity: 'error', about, message: `release ${rollout.spec.release} ${what}: ${message}`, command },
+      ];
+    }
+    case 'Paused':
+    case 'Aborted':
+      return [
+        { severity: 'warning', about, message: `the rollout stands still: ${message || phase}`, command },
+      ];
+    default: {
+      const waiting = waves.find((wave) => wave.phase === 'AwaitingApproval');
+      if (waiting === undefined) return [];
+      const promote = `selvedge rollout promote ${name} -n ${namespace}`;
+      return [
+        { severity: 'warning', about, message: `wave ${waiting.name} waits for approval`, command: promote },
+      ];
+    }
+  }
 }
 
 /** A condition with which no release is made or no rollout begins. */

@@ -11,6 +11,8 @@ export interface Captured {
 interface CaptureOptions {
   readonly env?: Record<string, string>;
   readonly signal?: AbortSignal;
+  /** stdout is one. */
+  readonly isTerminal?: boolean;
 }
 
 /** Runs a command line in this process, with an environment of its own and no terminal. */
@@ -28,7 +30,7 @@ export function startCaptured(
     args,
     env: options.env ?? {},
     stdin: new PassThrough(),
-    stdout: stdout.stream,
+    stdout: Object.assign(stdout.stream, { isTTY: options.isTerminal === true }),
     stderr: stderr.stream,
     clock: systemClock,
     signal: options.signal ?? new AbortController().signal,

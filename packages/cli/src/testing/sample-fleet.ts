@@ -1,4 +1,13 @@
-import type { Application, Delivery, ItemReport, Release, Rollout, Site, WaveStatus } from '@selvedge/api';
+import type {
+  Application,
+  Delivery,
+  ItemReport,
+  Release,
+  Rollout,
+  Site,
+  SiteCounts,
+  WaveStatus,
+} from '@selvedge/api';
 
 /** The instant at which tests ask. */
 export const now = new Date('2026-03-01T12:00:00.000Z');
@@ -50,7 +59,7 @@ export function sampleApplication(
       observedGeneration: 2,
       release: 'till-aaaaaaaaaa',
       rollout: 'till-3',
-      sites: { wanted: 3, running: 1, progressing: 1, failed: 0, away: 1, waiting: 0 },
+      sites: sampleCounts({ wanted: 3, running: 1, progressing: 1, away: 1 }),
       ...overrides.status,
     },
   };
@@ -65,7 +74,22 @@ export function sampleRelease(variables: string[] = []): Release {
   };
 }
 
-const noSites = { succeeded: 0, pending: 0, failed: 0, away: 0 };
+/** Counts of sites; those that are not given are 0. */
+export function sampleCounts(counts: Partial<SiteCounts>): SiteCounts {
+  const none = {
+    running: 0,
+    progressing: 0,
+    prepared: 0,
+    held: 0,
+    failed: 0,
+    away: 0,
+    overdue: 0,
+    waiting: 0,
+  };
+  return { wanted: 0, ...none, ...counts };
+}
+
+const noSites = { succeeded: 0, prepared: 0, pending: 0, held: 0, failed: 0, away: 0, reverted: 0 };
 export const passedCanary: WaveStatus = {
   name: 'canary',
   phase: 'Passed',

@@ -52,7 +52,7 @@ describe('explain delivery', () => {
     assert.equal(report.isTrouble, false);
     assert.deepEqual(
       report.chain.map((s) => s.topic),
-      ['Placement', 'Release', 'Rollout', 'Wave', 'Assignment', 'Site', 'Report'],
+      ['Placement', 'Release', 'Rollout', 'Wave', 'Gate', 'Assignment', 'Site', 'Report'],
     );
     assert.match(step(report, 'Release'), /^till-aaaaaaaaaa \(sha256:aaaaaaaaaaaa…\), made 5m20s ago$/);
     assert.match(
@@ -98,7 +98,7 @@ describe('explain delivery', () => {
     const delivery = sampleDelivery({ state: 'Activating', runningRelease: 'till-bbbbbbbbbb' });
     const report = explain({ delivery });
     assert.equal(report.verdict, 'Progressing');
-    assert.match(report.next, /another 8m20s/);
+    assert.match(report.next, /another 9m to be healthy, then it counts as failed, and goes back by itself/);
     assert.equal(step(report, 'Running'), 'till-bbbbbbbbbb runs at the site');
   });
 
@@ -151,7 +151,8 @@ describe('explain delivery', () => {
       step(report, 'Wave'),
       /in none yet: a wave draws its sites when it begins; the next is rest, with 2 sites/,
     );
-    assert.match(step(report, 'Wave'), /canary \(Soaking\) of 1 site: 1 succeeded; it soaks for another 6m/);
+    assert.match(step(report, 'Wave'), /canary \(Soaking\) of 1 site: 1 succeeded$/);
+    assert.equal(step(report, 'Gate'), 'it soaks for another 6m');
     assert.match(
       step(report, 'Assignment'),
       /still to run till-bbbbbbbbbb, given 3d ago by till-2, wave canary/,
@@ -298,6 +299,7 @@ describe('explain delivery', () => {
   Release     till-aaaaaaaaaa (sha256:aaaaaaaaaaaa…), made 5m20s ago
   Rollout     till-3 is Progressing, begun 5m ago: wave rest waits for shop-1
   Wave        rest (Progressing) of 2 sites: 2 pending
+  Gate        0 of 2 run it, 2 still to answer
   Assignment  given to the site 100s ago by till-3, wave rest, as epoch 7 of its desired state
   Site        in touch, last heard of 3s ago, agent 0.1.0
   Report      Degraded for 60s, 2 of 2 pods ready, as the agent saw it 5s ago; ProbeFailing: HTTP 500
@@ -307,7 +309,7 @@ Last lines of the container:
 
 Next: The agent goes on restarting what is unhealthy; a release that works also ends this.
   kubectl get delivery till.shop-1 -n shop -o yaml
-  kubectl describe rollout till-3 -n shop`,
+  selvedge rollout status till-3 -n shop`,
     );
   });
 });

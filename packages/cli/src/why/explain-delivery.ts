@@ -1,7 +1,8 @@
 import { nearNames } from './near-names.ts';
 import { factsOf, type WhyFacts, type WhyInput } from './why-facts.ts';
 import { nextCommands, nextStep } from './why-next.ts';
-import { chainOf, type WhyStep } from './why-steps.ts';
+import type { WhyStep } from './why-step.ts';
+import { chainOf } from './why-steps.ts';
 import { verdictOf, type WhyVerdict } from './why-verdict.ts';
 
 export type { WhyInput } from './why-facts.ts';
@@ -33,6 +34,8 @@ const troubles: ReadonlySet<WhyVerdict> = new Set([
   'Blocked',
   'NotReleased',
   'NotFound',
+  'Reverted',
+  'RemovalHeld',
 ]);
 
 /** Pure: the same knowledge gives the same answer. */
@@ -69,6 +72,14 @@ function summaryOf(verdict: WhyVerdict, facts: WhyFacts): string {
         : `${application} runs as wanted at ${site}`;
     case 'Progressing':
       return `${site} is bringing up the wanted release of ${application}`;
+    case 'Prepared':
+      return `${site} has the wanted release of ${application} prepared and has not switched to it yet`;
+    case 'Held':
+      return `nothing new is activated at ${site}: ${facts.hold?.message ?? 'it is held'}`;
+    case 'Reverted':
+      return `the newest release of ${application} was condemned and is offered to no site`;
+    case 'RemovalHeld':
+      return `${application} is to be removed from ${site}, and a guard holds that for a person to approve`;
     case 'Waiting':
       return `${site} has not been given the wanted release of ${application} yet`;
     case 'Away':

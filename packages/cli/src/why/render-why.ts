@@ -11,6 +11,8 @@ const tones: Partial<Record<WhyVerdict, Tone>> = {
   Blocked: 'bad',
   NotReleased: 'bad',
   NotFound: 'bad',
+  Reverted: 'bad',
+  RemovalHeld: 'bad',
 };
 
 /** For people: the answer, the chain, the logs, what comes next. */

@@ -3,6 +3,9 @@ import {
   applications,
   type Delivery,
   deliveries,
+  type Event as KubeEvent,
+  events,
+  isStatusError,
   type Release,
   type ResourceRef,
   type Rollout,
@@ -64,9 +67,35 @@ async function readKnowledge(
     ...(release ? { release } : {}),
     ...(rollout ? { rollout } : {}),
     ...(delivery ? { delivery } : {}),
+    localActs: site && application ? await readLocalActs(client, { ...asked, application }) : [],
     knownSites,
     knownApplications,
   };
+}
+
+/** Events of the application that the site's agent told of. Whoever may not read Events is told without. */
+async function readLocalActs(
+  client: HttpClient,
+  asked: { site: string; namespace: string; application: Application },
+): Promise<{ time: string; message: string }[]> {
+  const { name, uid } = asked.application.metadata;
+  const fieldSelector = `involvedObject.name=${name},involvedObject.uid=${uid ?? ''}`;
+  try {
+    const { items } = await client.list<KubeEvent>(events, { namespace: asked.namespace, fieldSelector });
+    return items
+      .filter(
+        (event) =>
+          event.reportingComponent === 'selvedge.dev/agent' && event.reportingInstance === asked.site,
+      )
+      .map(({ firstTimestamp = '', message = '' }) => ({
+        time: firstTimestamp,
+        message: message.replace(`${asked.site}: `, ''),
+      }))
+      .sort((a, b) => (a.time < b.time ? 1 : -1));
+  } catch (error) {
+    if (isStatusError(error, 'Forbidden')) return [];
+    throw error;
+  }
 }
 
 async function names(client: HttpClient, resource: ResourceRef): Promise<string[]> {

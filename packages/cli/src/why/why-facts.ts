@@ -9,6 +9,7 @@ import {
   type SiteConnectivity,
   type WaveStatus,
 } from '@selvedge/api';
+import { type Gate, gatesOf, openWave as openWaveOf, plannedWave, soakEnd } from '../rollout/wave-gates.ts';
 import { applicationFault, faultyConditions } from '../status/status-report.ts';
 import { selectorMismatches } from './selector-mismatch.ts';
 
@@ -25,10 +26,17 @@ export interface WhyInput {
   /** The rollout that brings it out. */
   readonly rollout?: Rollout;
   readonly delivery?: Delivery;
+  /** What was done at the site with this application, by the agent or a person, newest first; as long as events are kept. */
+  readonly localActs?: readonly LocalActEvent[];
   /** To find what a mistyped name was meant to be. */
   readonly knownSites: readonly string[];
   /** As `namespace/name`. */
   readonly knownApplications: readonly string[];
+}
+
+export interface LocalActEvent {
+  readonly time: string;
+  readonly message: string;
 }
 
 /** What follows from the input at first sight, for a site and an application that exist. */
@@ -57,21 +65,36 @@ export interface WhyFacts {
   readonly openWave?: WaveStatus;
   readonly nextWave?: WaveStatus;
   readonly siteFaults: readonly string[];
+  /** Why nothing that the hub wants is followed there now, by whom. */
+  readonly hold?: { readonly reason: HoldReason; readonly message: string };
+  /** What the wave of this site, else the one under way, has to meet. */
+  readonly gates: readonly Gate[];
+  readonly localActs: readonly LocalActEvent[];
+  /** The newest release was condemned: it is offered to no site. */
+  readonly isCondemned: boolean;
+  /** The site is to lose the application, and a guard waits for a person. */
+  readonly isRemovalHeld: boolean;
 }
+
+export type HoldReason = 'HubBehind' | 'StateRefused' | 'HubHold' | 'SiteHold' | 'ItemHold';
 
 export function factsOf(input: WhyInput & { site: Site; application: Application }): WhyFacts {
   const { now, site, application, release, rollout, delivery } = input;
   const selector = application.spec.placement.siteSelector;
   const { labels } = site.metadata;
   const waves = rollout?.status?.waves ?? [];
-  const openIndex = waves.findIndex((wave) => wave.phase !== 'Passed');
-  const openWave = waves[openIndex];
-  const nextWave = openIndex < 0 ? undefined : waves[openIndex + 1];
+  const openWave = rollout === undefined ? undefined : openWaveOf(rollout);
+  const nextWave = openWave === undefined ? undefined : waves[waves.indexOf(openWave) + 1];
   const isAssigned = isOfNewestRelease(delivery, application);
   const isInRollout = isAssigned && delivery?.spec.rollout === rollout?.metadata.name;
   const ownWave = isInRollout ? waves.find((wave) => wave.name === delivery?.spec.wave) : undefined;
   const failure = rollout?.status?.failures?.find((f) => f.site === site.metadata.name);
   const sourceFault = applicationFault(application)?.message;
+  const hold = holdOf(
+    site,
+    `Application/${application.metadata.namespace ?? ''}/${application.metadata.name}`,
+  );
+  const gateWave = ownWave?.phase === 'Passed' ? undefined : (ownWave ?? openWave);
   const lastSeenTime = site.status?.lastSeenTime ?? delivery?.status.lastSeenTime;
   return {
     now,
@@ -95,7 +118,44 @@ export function factsOf(input: WhyInput & { site: Site; application: Application
     ...(openWave === undefined ? {} : { openWave }),
     ...(nextWave === undefined ? {} : { nextWave }),
     siteFaults: faultyConditions(site).map((condition) => condition.message),
+    ...(hold === undefined ? {} : { hold }),
+    gates:
+      rollout?.status?.phase === 'Progressing' && gateWave !== undefined
+        ? gatesOf(rollout, gateWave, now)
+        : [],
+    localActs: input.localActs ?? [],
+    isCondemned: release?.status?.condemned !== undefined,
+    isRemovalHeld: isRemovalHeld(input),
   };
+}
+
+/** What the site cannot help comes before what people decided, as the hub sees it. */
+function holdOf({ metadata, spec, status }: Site, item: string): WhyFacts['hold'] {
+  const find = (type: string) => status?.conditions?.find((condition) => condition.type === type);
+  const behind = find('HubBehind');
+  if (behind?.status === 'True') return { reason: 'HubBehind', message: behind.message };
+  const accepted = find('DesiredStateAccepted');
+  if (accepted?.status === 'False') return { reason: 'StateRefused', message: accepted.message };
+  if (spec?.hold) {
+    const message = `held by the hub: ${spec.hold.reason} (selvedge site release ${metadata.name})`;
+    return { reason: 'HubHold', message };
+  }
+  const holds = status?.holds ?? [];
+  const own = holds.find((hold) => hold.item === undefined) ?? holds.find((hold) => hold.item === item);
+  if (own === undefined) return undefined;
+  const what = own.item === undefined ? 'the whole site' : 'this application';
+  return {
+    reason: own.item === undefined ? 'SiteHold' : 'ItemHold',
+    message: `${what} is held at the site by ${own.by} since ${own.sinceTime}: ${own.reason}`,
+  };
+}
+
+/** The status names only the first sites: whether this one is to leave follows from what is stored. */
+function isRemovalHeld({ site, application, delivery }: WhyInput): boolean {
+  if (site?.status?.heldRemoval !== undefined) return true;
+  if (application?.status?.heldRemoval === undefined || delivery?.spec.release === undefined) return false;
+  if (application.metadata.deletionTimestamp !== undefined) return true;
+  return !matchesLabelSelector(site?.metadata.labels, application.spec.placement.siteSelector);
 }
 
 function isOfNewestRelease(delivery: Delivery | undefined, application: Application): boolean {
@@ -103,18 +163,28 @@ function isOfNewestRelease(delivery: Delivery | undefined, application: Applicat
   return release !== undefined && delivery?.spec.release === release;
 }
 
-/** End of a wave's soak; absent while not all of it is healthy. */
-export function soakEnd(facts: WhyFacts, wave: WaveStatus): Date | undefined {
-  if (wave.healthySince === undefined) return undefined;
-  const soak = facts.rollout?.spec.strategy.waves?.find((w) => w.name === wave.name)?.soak;
-  return new Date(Date.parse(wave.healthySince) + durationMilliseconds(soak ?? '0s'));
+/**
+ * When the site counts as failed if it is in touch until then and not further; absent: nothing runs against it, for it waits
+ * for something that is no fault, or has not been given anything.
+ */
+export function deadlineOf(facts: WhyFacts): { step: 'prepared' | 'healthy'; at: Date } | undefined {
+  const { delivery, rollout } = facts;
+  if (delivery === undefined || delivery.status.waiting !== undefined) return undefined;
+  const { strategy } = rollout?.spec ?? {};
+  const { state, activatedTime } = delivery.status;
+  if (state === 'Pending' || state === 'Preparing') {
+    const limit = durationMilliseconds(strategy?.prepare?.deadline ?? '1h');
+    return { step: 'prepared', at: new Date(Date.parse(delivery.spec.assignedTime) + limit) };
+  }
+  if (activatedTime === undefined && state !== 'Activating') return undefined;
+  const from = Date.parse(activatedTime ?? delivery.status.sinceTime ?? delivery.spec.assignedTime);
+  return { step: 'healthy', at: new Date(from + durationMilliseconds(strategy?.deadline ?? '10m')) };
 }
 
-/** When the site counts as failed if it is in touch until then and not healthy. */
-export function deadlineOf(facts: WhyFacts): Date | undefined {
-  if (facts.delivery === undefined) return undefined;
-  const deadline = facts.rollout?.spec.strategy.deadline ?? '10m';
-  return new Date(Date.parse(facts.delivery.spec.assignedTime) + durationMilliseconds(deadline));
+/** End of the soak of this site's wave, when it soaks. */
+export function ownSoakEnd({ rollout, ownWave }: WhyFacts): Date | undefined {
+  if (rollout === undefined || ownWave?.phase !== 'Soaking') return undefined;
+  return soakEnd(plannedWave(rollout, ownWave.name), ownWave);
 }
 
 function durationMilliseconds(text: string): number {

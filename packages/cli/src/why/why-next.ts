@@ -1,5 +1,5 @@
 import { formatAge } from '../render/age.ts';
-import { deadlineOf, soakEnd, type WhyFacts } from './why-facts.ts';
+import { deadlineOf, ownSoakEnd, type WhyFacts } from './why-facts.ts';
 import type { WhyVerdict } from './why-verdict.ts';
 
 /** What happens next by itself, or has to be done. */
@@ -9,6 +9,14 @@ export function nextStep(verdict: WhyVerdict, facts: WhyFacts): string {
       return afterSuccess(facts);
     case 'Progressing':
       return untilDeadline(facts);
+    case 'Prepared':
+      return whilePrepared(facts);
+    case 'Held':
+      return heldNext(facts);
+    case 'Reverted':
+      return revertedNext(facts);
+    case 'RemovalHeld':
+      return 'Nothing is removed until a person consents to exactly this set; what runs, runs on.';
     case 'Waiting':
       return whileWaiting(facts);
     case 'Away':
@@ -18,7 +26,7 @@ export function nextStep(verdict: WhyVerdict, facts: WhyFacts): string {
     case 'Degraded':
       return 'The agent goes on restarting what is unhealthy; a release that works also ends this.';
     case 'Failed':
-      return `${goesOn(facts)} Apply a release that works: it goes out by itself.`;
+      return `${goesOn(facts)} ${failedNext(facts)}`;
     case 'Refused':
       return `${goesOn(facts)} Change what the reason names and apply again.`;
     case 'Blocked':
@@ -43,8 +51,6 @@ export function nextCommands(verdict: WhyVerdict, facts: WhyFacts): string[] {
   const site = facts.site.metadata.name;
   const { name, namespace } = facts.application.metadata;
   const inNamespace = `-n ${namespace ?? 'default'}`;
-  const rollout = facts.rollout?.metadata.name;
-  const describeRollout = rollout === undefined ? [] : [`kubectl describe rollout ${rollout} ${inNamespace}`];
   const aboutSite =
     facts.siteFaults.length > 0 || facts.connectivity === 'Overdue' ? [`selvedge site show ${site}`] : [];
   switch (verdict) {
@@ -62,16 +68,33 @@ export function nextCommands(verdict: WhyVerdict, facts: WhyFacts): string[] {
     }
     case 'NotReleased':
       return [`kubectl describe application ${name} ${inNamespace}`];
+    case 'Held':
+      return facts.hold?.reason === 'HubHold'
+        ? [`selvedge site release ${site}`]
+        : facts.hold?.reason === 'HubBehind'
+          ? [`selvedge site adopt ${site}`, `selvedge site override ${site}`]
+          : [`selvedge site show ${site}`];
+    case 'Reverted':
+      return [
+        ...statusOf(facts),
+        ...(facts.release === undefined
+          ? []
+          : [`selvedge rollout lift ${facts.release.metadata.name} ${inNamespace}`]),
+      ];
+    case 'RemovalHeld':
+      return facts.site.status?.heldRemoval === undefined
+        ? [`selvedge removal show ${name} ${inNamespace}`]
+        : [`kubectl describe site ${site}`];
     case 'Waiting':
       return facts.application.spec.paused === true
         ? [`kubectl patch application ${name} ${inNamespace} --type merge -p '{"spec":{"paused":false}}'`]
-        : [...describeRollout, ...aboutSite];
+        : [...promote(facts), ...statusOf(facts), ...aboutSite];
     case 'Failed':
     case 'Refused':
     case 'Degraded':
       return [
         `kubectl get delivery ${name}.${site} ${inNamespace} -o yaml`,
-        ...describeRollout,
+        ...statusOf(facts),
         ...aboutSite,
       ];
     default:
@@ -81,8 +104,7 @@ export function nextCommands(verdict: WhyVerdict, facts: WhyFacts): string[] {
 
 function afterSuccess(facts: WhyFacts): string {
   if (facts.sourceFault !== undefined) return 'Nothing: the newest spec of the application gives no release.';
-  const { ownWave } = facts;
-  const end = ownWave?.phase === 'Soaking' ? soakEnd(facts, ownWave) : undefined;
+  const end = ownSoakEnd(facts);
   if (end !== undefined && end > facts.now) {
     const rest = formatAge((end.getTime() - facts.now.getTime()) / 1000);
     const then =
@@ -93,19 +115,89 @@ function afterSuccess(facts: WhyFacts): string {
 }
 
 function untilDeadline(facts: WhyFacts): string {
+  const waiting = facts.delivery?.status.waiting;
+  if (waiting !== undefined) return 'It goes on by itself when that is over; no deadline runs meanwhile.';
   const deadline = deadlineOf(facts);
-  const rest = deadline === undefined ? 0 : (deadline.getTime() - facts.now.getTime()) / 1000;
-  if (rest <= 0) return 'Its deadline has passed; unless it is healthy at once it counts as failed.';
-  return `It has another ${formatAge(rest)} to become healthy, then it counts as failed.`;
+  if (deadline === undefined) return 'It goes on by itself.';
+  const rest = (deadline.at.getTime() - facts.now.getTime()) / 1000;
+  if (rest <= 0)
+    return `Its time to be ${deadline.step} has passed; unless it is so at once it counts as failed.`;
+  const back = deadline.step === 'healthy' ? ', and goes back by itself' : '';
+  return `It has another ${formatAge(rest)} to be ${deadline.step}, then it counts as failed${back}.`;
+}
+
+function whilePrepared({ delivery, ownWave }: WhyFacts): string {
+  switch (delivery?.status.waiting?.reason) {
+    case 'Hub':
+    case undefined:
+      return ownWave?.phase === 'Preparing'
+        ? 'It switches when enough sites of its wave have it prepared.'
+        : 'It switches when it is its turn.';
+    case 'Instant':
+      return 'It switches at that instant, link or no link.';
+    case 'ActivateWindow':
+    case 'Blackout':
+      return 'It switches when its window opens, link or no link.';
+    default:
+      return 'It switches when the hold is over; no deadline runs meanwhile.';
+  }
+}
+
+function heldNext({ hold }: WhyFacts): string {
+  switch (hold?.reason) {
+    case 'HubBehind':
+      return 'A person decides: adopt takes what the site runs as the truth, override makes it follow this hub.';
+    case 'StateRefused':
+      return 'The site runs on as it is; what it refuses has to be mended first.';
+    case 'HubHold':
+      return 'Nothing is activated there until the hold of the Site is taken away; no wave waits for it.';
+    default:
+      return 'Nothing is activated there until the person at the site releases it (selvedge-agent release); no wave waits for it.';
+  }
+}
+
+function revertedNext(facts: WhyFacts): string {
+  const { delivery } = facts;
+  const to = delivery?.spec.release;
+  const isBack = to !== undefined && delivery?.status.state === 'Running';
+  const back =
+    to === undefined || to === facts.application.status?.release
+      ? 'The site keeps what it has.'
+      : isBack
+        ? `The site runs ${to}.`
+        : `The site goes back to ${to}.`;
+  return `${back} Apply a release that works; this one is offered again only when a person lifts it.`;
+}
+
+function failedNext({ rollout, delivery }: WhyFacts): string {
+  if (rollout?.status?.phase === 'Reverting') return 'The hub takes the release back everywhere.';
+  if (delivery?.status.wentBack === 'RolledBackBySite') {
+    return 'A newer release, or a new rollout of this one, is tried there again.';
+  }
+  return 'Apply a release that works: it goes out by itself.';
+}
+
+function statusOf({ rollout, application }: WhyFacts): string[] {
+  const { namespace = 'default' } = application.metadata;
+  return rollout === undefined ? [] : [`selvedge rollout status ${rollout.metadata.name} -n ${namespace}`];
+}
+
+/** When it is a person that everything waits for. */
+function promote({ gates, rollout, application }: WhyFacts): string[] {
+  if (!gates.some(({ gate, isMet }) => gate === 'Approval' && !isMet)) return [];
+  return [
+    `selvedge rollout promote ${rollout?.metadata.name ?? ''} -n ${application.metadata.namespace ?? 'default'}`,
+  ];
 }
 
 function whileWaiting(facts: WhyFacts): string {
   if (facts.application.spec.paused === true) {
     return 'Nothing until spec.paused of the application is false again.';
   }
-  if (facts.rollout?.status?.phase === 'Paused') {
-    return 'Nothing while the rollout stands still: apply a release that works.';
-  }
+  const phase = facts.rollout?.status?.phase;
+  if (facts.rollout?.spec.paused === true) return 'Nothing until the rollout is resumed.';
+  if (phase === 'Paused') return 'Nothing while the rollout stands still: apply a release that works.';
+  if (phase === 'Aborted') return 'Nothing: the rollout was aborted; resume it, or apply another release.';
   const turn =
     facts.rollout === undefined
       ? 'The hub begins a rollout of the release, and the site gets it with its wave'

@@ -1,26 +1,22 @@
-import type { WaveStatus } from '@selvedge/api';
 import { formatAge, formatAgo, secondsSince } from '../render/age.ts';
-import { soakEnd, type WhyFacts } from './why-facts.ts';
-
-/** One link of the chain. */
-export interface WhyStep {
-  readonly topic: 'Placement' | 'Release' | 'Rollout' | 'Wave' | 'Assignment' | 'Site' | 'Report' | 'Running';
-  readonly text: string;
-  /** When what `text` says came to be. */
-  readonly time?: string;
-  /** This link is what is wrong. */
-  readonly isFault?: boolean;
-}
+import { formatBytes } from '../render/bytes.ts';
+import type { WhyFacts } from './why-facts.ts';
+import { rolloutSteps } from './why-rollout-steps.ts';
+import { siteSteps } from './why-site-steps.ts';
+import type { WhyStep } from './why-step.ts';
 
 /** From what is wanted to what is. */
 export function chainOf(facts: WhyFacts): WhyStep[] {
   return [
     placementStep(facts),
+    ...guardSteps(facts),
     ...releaseSteps(facts),
-    ...(facts.isSelected ? [...rolloutSteps(facts), ...waveSteps(facts)] : []),
+    ...(facts.isSelected ? rolloutSteps(facts) : []),
     ...assignmentSteps(facts),
     ...siteSteps(facts),
     ...reportSteps(facts),
+    ...waitingSteps(facts),
+    ...localSteps(facts),
     ...runningSteps(facts),
   ];
 }
@@ -29,6 +25,15 @@ function placementStep({ isSelected, mismatches }: WhyFacts): WhyStep {
   if (isSelected) return { topic: 'Placement', text: "the application's siteSelector matches the site" };
   const text = `the application's siteSelector does not match the site: ${mismatches.map((m) => m.text).join('; ')}`;
   return { topic: 'Placement', text, isFault: true };
+}
+
+/** A removal that waits for a person, of this site or of the application from this site. */
+function guardSteps({ application, site, isRemovalHeld }: WhyFacts): WhyStep[] {
+  if (!isRemovalHeld) return [];
+  const held = site.status?.heldRemoval ?? application.status?.heldRemoval;
+  if (held === undefined) return [];
+  const text = `a removal is held, of ${held.sites} of ${held.of} sites: ${held.message}`;
+  return [{ topic: 'Guard', text, time: held.sinceTime, isFault: true }];
 }
 
 function releaseSteps({ application, release, now, ...facts }: WhyFacts): WhyStep[] {
@@ -48,6 +53,14 @@ function releaseSteps({ application, release, now, ...facts }: WhyFacts): WhySte
   } else if (name !== undefined && facts.isUnobserved) {
     steps.push({ topic: 'Release', text: 'the hub has not looked at the newest change of the spec yet' });
   }
+  const { condemned, lifted } = release?.status ?? {};
+  if (condemned !== undefined) {
+    const text = `condemned in ${condemned.rollout} ${formatAgo(condemned.time, now)} (${condemned.reason}): ${condemned.message}`;
+    steps.push({ topic: 'Release', text, time: condemned.time, isFault: true });
+  } else if (lifted !== undefined) {
+    const text = `it was condemned once; ${lifted.by} lifted that ${formatAgo(lifted.time, now)}`;
+    steps.push({ topic: 'Release', text, time: lifted.time });
+  }
   if (facts.missingVariables.length > 0 && facts.isSelected) {
     const list = facts.missingVariables.join(', ');
     const text = `it uses site variables that the site does not define: ${list}`;
@@ -56,58 +69,8 @@ function releaseSteps({ application, release, now, ...facts }: WhyFacts): WhySte
   return steps;
 }
 
-function rolloutSteps({ rollout, now }: WhyFacts): WhyStep[] {
-  if (rollout === undefined) return [];
-  const { status } = rollout;
-  const since = status?.startTime === undefined ? '' : `, begun ${formatAgo(status.startTime, now)}`;
-  const message = status?.message === undefined || status.message === '' ? '' : `: ${status.message}`;
-  return [
-    {
-      topic: 'Rollout',
-      text: `${rollout.metadata.name} is ${status?.phase ?? 'not begun'}${since}${message}`,
-      ...(status?.startTime === undefined ? {} : { time: status.startTime }),
-    },
-  ];
-}
-
-function waveSteps(facts: WhyFacts): WhyStep[] {
-  const { ownWave, openWave, nextWave, isAssigned, delivery } = facts;
-  if (ownWave !== undefined) return [{ topic: 'Wave', ...describeWave(facts, ownWave) }];
-  if (isAssigned) {
-    const text = delivery?.spec.wave ? `the site came in with wave ${delivery.spec.wave}` : undefined;
-    return text === undefined ? [] : [{ topic: 'Wave', text }];
-  }
-  if (openWave === undefined) return [];
-  const open = describeWave(facts, openWave);
-  if (openWave.phase === 'Waiting')
-    return [{ topic: 'Wave', text: `no wave has begun; first is ${open.text}` }];
-  const next =
-    nextWave === undefined
-      ? 'the site joins as soon as the rollout goes on'
-      : `a wave draws its sites when it begins; the next is ${nextWave.name}, with ${siteCount(nextWave.sites)}`;
-  return [
-    { topic: 'Wave', text: `the site is in none yet: ${next}` },
-    { topic: 'Wave', text: `before it comes ${open.text}`, ...(open.time ? { time: open.time } : {}) },
-  ];
-}
-
-function describeWave(facts: WhyFacts, wave: WaveStatus): { text: string; time?: string } {
-  const parts = (['succeeded', 'pending', 'failed', 'away'] as const)
-    .filter((field) => wave[field] > 0)
-    .map((field) => `${wave[field]} ${field}`);
-  const counts = parts.length === 0 ? '' : `: ${parts.join(', ')}`;
-  const end = wave.phase === 'Soaking' ? soakEnd(facts, wave) : undefined;
-  const rest = end === undefined ? 0 : (end.getTime() - facts.now.getTime()) / 1000;
-  const soak = rest > 0 ? `; it soaks for another ${formatAge(rest)}` : '';
-  const phase = wave.phase === 'Passed' ? `passed ${formatAgo(wave.passTime, facts.now)}` : wave.phase;
-  const time = wave.passTime ?? wave.startTime;
-  return {
-    text: `${wave.name} (${phase}) of ${siteCount(wave.sites)}${counts}${soak}`,
-    ...(time === undefined ? {} : { time }),
-  };
-}
-
-function assignmentSteps({ delivery, application, isAssigned, now }: WhyFacts): WhyStep[] {
+function assignmentSteps(facts: WhyFacts): WhyStep[] {
+  const { delivery, application, isAssigned, isCondemned, now } = facts;
   if (delivery === undefined) return [];
   const { spec } = delivery;
   const by = spec.rollout ? ` by ${spec.rollout}${spec.wave ? `, wave ${spec.wave}` : ''}` : '';
@@ -115,28 +78,29 @@ function assignmentSteps({ delivery, application, isAssigned, now }: WhyFacts): 
   if (spec.release === undefined) {
     return [{ topic: 'Assignment', text: `told to remove it ${ago}`, time: spec.assignedTime }];
   }
+  const newest = application.status?.release ?? 'a newer one';
+  const isCatchingUp = !spec.wave && spec.release === application.status?.approvedRelease;
+  const meanwhile = isCatchingUp ? ', the newest that every wave passed' : '';
   const text = isAssigned
-    ? `given to the site ${ago}${by}, as epoch ${spec.epoch} of its desired state`
-    : `the site is still to run ${spec.release}, given ${ago}${by}, and not ${application.status?.release ?? 'a newer one'} yet`;
+    ? `given to the site ${ago}${by}, as epoch ${spec.epoch} of its desired state${termsText(facts)}`
+    : `the site is ${isCondemned ? '' : 'still '}to run ${spec.release}${meanwhile}, given ${ago}${by}, and not ${newest}${isCondemned ? '' : ' yet'}`;
   return [{ topic: 'Assignment', text, time: spec.assignedTime }];
 }
 
-function siteSteps({ site, connectivity, lastSeenTime, siteFaults, now }: WhyFacts): WhyStep[] {
-  const version = site.status?.agent?.version;
-  const agent = version === undefined ? '' : `, agent ${version}`;
-  const seen = lastSeenTime === undefined ? '' : `, last heard of ${formatAgo(lastSeenTime, now)}`;
-  const words = {
-    Connected: `in touch${seen}${agent}`,
-    Away: `away${seen}${agent}; that is a state, not a fault`,
-    Overdue: `silent for longer than the ${site.spec?.connectivity?.expected ?? '24h'} that it may be${seen}${agent}`,
-    NeverConnected: 'no agent has ever connected',
-  } as const;
-  const time = lastSeenTime === undefined ? {} : { time: lastSeenTime };
-  const isFault = connectivity === 'Overdue' ? { isFault: true } : {};
-  return [
-    { topic: 'Site', text: words[connectivity], ...time, ...isFault },
-    ...siteFaults.map((text): WhyStep => ({ topic: 'Site', text, isFault: true })),
-  ];
+/** When it may take over; nothing of a site that has done so. */
+function termsText({ delivery }: WhyFacts): string {
+  const { activate, activateTime } = delivery?.spec ?? {};
+  if (activate === undefined || delivery?.status.activatedTime !== undefined) return '';
+  switch (activate) {
+    case 'Hold':
+      return ', to prepare only until its wave is ready';
+    case 'Window':
+      return '';
+    case 'Now':
+      return ', to take over at once, windows or not';
+    case 'At':
+      return `, to take over at ${activateTime ?? 'an instant'}`;
+  }
 }
 
 function reportSteps(facts: WhyFacts): WhyStep[] {
@@ -145,14 +109,15 @@ function reportSteps(facts: WhyFacts): WhyStep[] {
   const observedTime = delivery?.status.observedTime;
   // Pending is the hub's own word while the agent has not spoken of this very assignment.
   if (delivery !== undefined && observedTime !== undefined && delivery.status.state !== 'Pending') {
-    const { state, sinceTime, reason, message, pods } = delivery.status;
+    const { state, sinceTime, reason, message, pods, activatedTime } = delivery.status;
+    const switched = activatedTime === undefined ? '' : `, switched ${formatAgo(activatedTime, now)}`;
     const since = sinceTime === undefined ? '' : ` for ${formatAge(secondsSince(sinceTime, now))}`;
     const ready = pods === undefined ? '' : `, ${pods.ready} of ${pods.wanted} pods ready`;
     const why = [reason, message].filter((part) => part).join(': ');
     const isFault = ['Failed', 'Refused', 'Degraded'].includes(state);
     steps.push({
       topic: 'Report',
-      text: `${state}${since}${ready}, as the agent saw it ${formatAgo(observedTime, now)}${why === '' ? '' : `; ${why}`}`,
+      text: `${state}${since}${ready}${switched}, as the agent saw it ${formatAgo(observedTime, now)}${why === '' ? '' : `; ${why}`}`,
       time: observedTime,
       ...(isFault ? { isFault } : {}),
     });
@@ -168,14 +133,64 @@ function reportSteps(facts: WhyFacts): WhyStep[] {
   return steps;
 }
 
+/** What the site itself says that it waits for, how far preparing is, and what it decided by itself. */
+function waitingSteps({ delivery, now }: WhyFacts): WhyStep[] {
+  if (delivery === undefined) return [];
+  const { state, progress, waiting, wentBack, runningRelease, sinceTime } = delivery.status;
+  const steps: WhyStep[] = [];
+  if (progress !== undefined && state === 'Preparing') {
+    const { done, total, doneBytes, totalBytes } = progress;
+    const bytes =
+      doneBytes === undefined || totalBytes === undefined
+        ? ''
+        : `, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
+    steps.push({ topic: 'Waiting', text: `${done} of ${total} images are there${bytes}` });
+  }
+  if (waiting !== undefined) {
+    const rest = waiting.until === undefined ? 0 : (Date.parse(waiting.until) - now.getTime()) / 1000;
+    const until = rest > 0 ? `, until ${waiting.until} (in ${formatAge(rest)})` : '';
+    const message = waiting.message === undefined ? '' : `: ${waiting.message}`;
+    steps.push({
+      topic: 'Waiting',
+      text: `for ${waitingWords[waiting.reason] ?? waiting.reason}${until}${message}`,
+    });
+  }
+  if (wentBack !== undefined) {
+    const to = runningRelease === undefined ? '' : ` to ${runningRelease}`;
+    const ago = sinceTime === undefined ? '' : ` ${formatAgo(sinceTime, now)}`;
+    const who =
+      wentBack === 'RolledBackBySite' ? 'a person at the site took it back' : 'the site went back by itself';
+    steps.push({
+      topic: 'Report',
+      text: `${who}${to}${ago}, and does not try this attempt again`,
+      ...(sinceTime === undefined ? {} : { time: sinceTime }),
+      isFault: true,
+    });
+  }
+  return steps;
+}
+
+/** What was decided at the site lately: it went back, a person held it, released it, took it back. */
+function localSteps({ localActs, now }: WhyFacts): WhyStep[] {
+  return localActs.slice(0, 3).map(({ time, message }) => {
+    return { topic: 'Local', text: `${formatAgo(time, now)}: ${message}`, time };
+  });
+}
+
+const waitingWords: Readonly<Record<string, string>> = {
+  DownloadWindow: 'its download window',
+  ActivateWindow: 'its activate window',
+  Blackout: 'the end of a blackout',
+  Instant: 'the instant at which it is to switch',
+  SiteHold: 'a person at the site, who holds it',
+  HubHold: 'the hold of its Site to end',
+  Hub: 'the hub to let its wave activate',
+};
+
 function runningSteps({ delivery, application }: WhyFacts): WhyStep[] {
   const running = delivery?.status.runningRelease;
   if (delivery === undefined || delivery.status.observedTime === undefined) return [];
   if (running === application.status?.release) return [];
   const text = running === undefined ? 'nothing of it runs at the site' : `${running} runs at the site`;
   return [{ topic: 'Running', text }];
-}
-
-function siteCount(count: number): string {
-  return count === 1 ? '1 site' : `${count} sites`;
 }

@@ -44,7 +44,7 @@ const restore = (path: string, dataDirectory: string) =>
   restoreBackup({ dataDirectory, packed: readBackupFile(path, passphrase), clock, logger });
 
 async function catchUp(agent: TestAgent): Promise<void> {
-  const { body } = await agent.sync({ full: true, maxWaitSeconds: 1 });
+  const { body } = await agent.sync({ maxWaitSeconds: 1 });
   if (body.state !== undefined) await agent.accept(body.state);
 }
 
@@ -52,7 +52,7 @@ const condition = async (hub: TestHub, type: string) =>
   (await hub.site('berlin')).status?.conditions?.find((c) => c.type === type);
 
 describe('a hub that is restored from a backup', () => {
-  test('is the hub that its agents know; those that are ahead go on with what they have until it has passed them', async (t) => {
+  test('is the hub that its agents know; those that are ahead go on with what they have, also when it has passed them', async (t) => {
     const hub = await TestHub.start(t, { syncWait: '1s' });
     const agent = await hub.enrolledAgent('berlin');
     await hub.assign('berlin', 'till', 'one');
@@ -78,19 +78,12 @@ describe('a hub that is restored from a backup', () => {
     assert.match((await condition(hub, 'HubBehind'))?.message ?? '', /epoch 2/);
     assert.ok(Number((await hub.site('berlin')).metadata.resourceVersion) > revisionThen + 1_000_000_000);
 
-    // The first change brings the hub to the agent's epoch, with another history: not taken either.
+    // Its epochs may grow past the agent's: what they count is another story, and the site keeps its own until a person decides.
     await hub.assign('berlin', 'till', 'two');
-    const fork = await agent.sync({ maxWaitSeconds: 1 });
-    if (fork.body.state !== undefined) assert.equal(fork.body.state.tombstones.length, 0);
-    // The next one passes it. What was assigned after the backup has no tombstone, so the site keeps it running.
     await hub.assign('berlin', 'till', 'three');
-    const { body } = await agent.sync({ full: true, maxWaitSeconds: 1 });
-    assert.ok(body.state);
-    assert.deepEqual(body.state.tombstones, []);
-    await agent.accept(body.state);
-    assert.equal(agent.epoch, 3);
-    await agent.sync({ maxWaitSeconds: 1 });
-    await eventually(async () => (await condition(hub, 'HubBehind'))?.status === 'False');
+    assert.equal((await agent.sync({ full: true, maxWaitSeconds: 1 })).body.state, undefined);
+    assert.equal((await condition(hub, 'HubBehind'))?.status, 'True');
+    assert.deepEqual([agent.epoch, agent.items.length], [2, 2]);
   });
 
   test('has the same content, keys and admin, and one that is up to date just goes on', async (t) => {

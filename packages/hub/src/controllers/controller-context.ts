@@ -13,7 +13,9 @@ import type {
 } from '@selvedge/api';
 import type { Informer } from '@selvedge/kube';
 import type { FleetStore } from '@selvedge/store';
+import type { RemovalLimits } from '../removal/judge-removal.ts';
 import type { EventRecorder } from './event/event-recorder.ts';
+import type { Settling } from './removal/settling.ts';
 
 export interface ControllerOptions {
   readonly client: ObjectClient;
@@ -22,6 +24,8 @@ export interface ControllerOptions {
   readonly logger: Logger;
   /** A site is in touch when its last contact is not longer ago: one long-poll and a little. */
   readonly connectedWithinSeconds: number;
+  /** How many Sites may leave the fleet within an hour. Default: 3, or 10 %. */
+  readonly removalLimits?: RemovalLimits;
   readonly signal: AbortSignal;
 }
 
@@ -37,6 +41,9 @@ export interface ControllerContext extends ControllerOptions {
     readonly serviceAccounts: Informer<ServiceAccount>;
   };
   readonly recorder: EventRecorder;
+  readonly removalLimits: RemovalLimits;
+  /** By UID of an Application: sites that it is to leave, as they were seen last. */
+  readonly deselected: Settling;
   /**
    * By `namespace/name` of an Application: who assigns its release and who removes it take turns, so that nothing is
    * assigned any more once the removal is written.

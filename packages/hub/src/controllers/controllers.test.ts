@@ -49,8 +49,11 @@ describe('an application', () => {
         wanted: 3,
         running: 3,
         progressing: 0,
+        prepared: 0,
+        held: 0,
         failed: 0,
         away: 0,
+        overdue: 0,
         waiting: 0,
       });
       assert.equal(status?.phase, 'Completed');
@@ -104,7 +107,7 @@ describe('an application', () => {
     assert.equal((await hub.client.list(releases, { namespace: 'shop' })).items.length, 2);
   });
 
-  test('that fails at its canary pauses there, names the site, and the next release takes over', async () => {
+  test('that is to pause when it fails does so at its canary, names the site, and the next release takes over', async () => {
     await using hub = await TestHub.start();
     await hub.addSites('shop-1', 'shop-2', 'shop-3');
     await hub.apply();
@@ -116,18 +119,20 @@ describe('an application', () => {
           ? { state: 'Running' }
           : { state: 'Failed', reason: 'CrashLoop', message: 'container web exited with 1' };
     }
-    await hub.apply({ text: 'bad' });
+    await hub.apply({ text: 'bad', rollout: { onBreach: 'Pause' } });
     await hub.eventually(async () => assert.equal((await hub.rollout('till-2')).status?.phase, 'Paused'));
-    const { status } = await hub.rollout('till-2');
-    assert.equal(status?.conditions?.find((c) => c.type === 'Progressing')?.reason, 'BudgetExceeded');
+    const { status, spec } = await hub.rollout('till-2');
+    assert.equal(status?.conditions?.find((c) => c.type === 'Progressing')?.reason, 'Paused');
     assert.match(status?.message ?? '', /shop-\d \(CrashLoop: container web exited with 1\)/);
-    await hub.pass(3_600_000);
+    for (let i = 0; i < 60; i++) await hub.pass(60_000);
     assert.equal((await hub.rows()).filter((row) => row.release !== good).length, 1);
+    assert.equal((await hub.release(spec.release)).status?.condemned, undefined);
     await hub.eventually(async () => {
       const reasons = await eventReasons(hub.client);
       assert.ok(reasons.has('RolloutPaused') && reasons.has('DeliveryFailed'));
       const { conditions } = (await hub.application()).status ?? {};
-      assert.equal(conditions?.find((c) => c.type === 'Available')?.reason, 'BudgetExceeded');
+      assert.equal(conditions?.find((c) => c.type === 'Available')?.reason, 'RolloutPaused');
+      assert.equal(conditions?.find((c) => c.type === 'Degraded')?.status, 'True');
     });
 
     await hub.apply({ text: 'mended' });
@@ -159,6 +164,40 @@ describe('an application', () => {
     await completed(hub, 'till-1');
   });
 
+  test('that is deleted with its releases orphaned leaves them, and takes them up when it is made anew', async () => {
+    await using hub = await TestHub.start();
+    await hub.addSites('shop-1');
+    await hub.apply();
+    await completed(hub, 'till-1');
+    const till = { namespace: 'shop', name: 'till' };
+    const { metadata } = await hub.application();
+    // As "kubectl delete --cascade=orphan" does.
+    const finalizers = [...(metadata.finalizers ?? []), 'orphan'];
+    await hub.client.mergePatch(applications, till, { metadata: { finalizers } });
+    await hub.client.delete(applications, till);
+    await hub.eventually(async () => {
+      assert.equal(await hub.client.find(applications, till), undefined);
+      assert.equal((await hub.row('shop-1'))?.phase, 'Removed');
+    });
+    for (const kind of [releases, rollouts]) {
+      const { items } = await hub.client.list(kind);
+      assert.equal(items.length, 1);
+      assert.equal(items[0]?.metadata.ownerReferences, undefined);
+    }
+    const { uid } = (await hub.apply()).metadata;
+    await hub.eventually(async () => {
+      assert.equal((await hub.application()).status?.phase, 'Completed');
+      for (const kind of [releases, rollouts]) {
+        const { items } = await hub.client.list(kind);
+        assert.deepEqual(
+          items.map((item) => item.metadata.ownerReferences?.[0]?.uid),
+          [uid],
+        );
+      }
+      assert.equal((await hub.row('shop-1'))?.applicationUid, uid);
+    });
+  });
+
   test('leaves no content behind, however its Releases went', async () => {
     await using hub = await TestHub.start();
     await hub.addSites('shop-1');
@@ -168,13 +207,16 @@ describe('an application', () => {
     const [first = ''] = await contents();
     await hub.apply({ text: 'two' });
     await completed(hub, 'till-2');
+    await hub.apply({ text: 'three' });
+    await completed(hub, 'till-3');
 
-    // By hand: the old one's content goes with it, the present one is made again.
+    // By hand: the oldest one's content goes with it; that of the one before stays, for a site may have to go back to it; the
+    // present one is made again.
     for (const { metadata } of (await hub.client.list(releases)).items) {
       await hub.client.delete(releases, metadata);
     }
     await hub.eventually(async () => {
-      assert.equal((await contents()).length, 1);
+      assert.equal((await contents()).length, 2);
       assert.equal(await hub.fleet.hasBlob(first), false);
       assert.equal((await hub.client.list(releases)).items.length, 1);
     });
@@ -184,10 +226,10 @@ describe('an application', () => {
     const bytes = new TextEncoder().encode('left over');
     await hub.fleet.putBlob(sha256Digest(bytes), bytes);
     hub.startControllers();
-    await hub.eventually(async () => assert.equal((await contents()).length, 1));
+    await hub.eventually(async () => assert.equal((await contents()).length, 2));
 
     await hub.client.delete(namespaces, { name: 'shop' });
-    await hub.eventually(async () => assert.deepEqual(await contents(), []));
+    await hub.eventually(async () => assert.deepEqual(await contents(), []), { step: 60_000 });
   });
 
   test('whose release name is taken says so, and goes on when the name is free', async () => {
@@ -362,7 +404,7 @@ describe('the hub', () => {
         return state / 2 ** 31 < 0.25;
       });
       for (const [index, text] of ['one', 'two', 'one'].entries()) {
-        await hub.apply({ text, rollout: canaryFirst });
+        await hub.apply({ text, rollout: canaryFirst, removal: { guard: { sites: 10 } } });
         await completed(hub, `till-${index + 1}`);
       }
       assert.equal((await hub.client.list(rollouts)).items.length, 3, `seed ${seed}`);

@@ -18,12 +18,15 @@ import {
   sites,
 } from '@selvedge/api';
 import { createInformer } from '@selvedge/kube';
+import { defaultRemovalLimits } from '../removal/judge-removal.ts';
 import { runApplicationController } from './application/application-controller.ts';
 import { runContentController } from './content/content-controller.ts';
 import type { ControllerContext, ControllerOptions } from './controller-context.ts';
 import { runEnrollmentTokenController } from './enrollment-token/enrollment-token-controller.ts';
 import { expireEvents } from './event/event-expiry.ts';
 import { EventRecorder } from './event/event-recorder.ts';
+import { Settling } from './removal/settling.ts';
+import { runSiteRemovalController } from './removal/site-removal-controller.ts';
 import { runRolloutController } from './rollout/rollout-controller.ts';
 import { runDefaultServiceAccountController } from './service-account/default-service-account-controller.ts';
 import { runSiteController } from './site/site-controller.ts';
@@ -53,6 +56,8 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     ...options,
     informers,
     recorder,
+    removalLimits: options.removalLimits ?? defaultRemovalLimits,
+    deselected: new Settling(),
     applicationLock: new KeyedMutex(),
     contentLock: new KeyedMutex(),
   };
@@ -60,6 +65,7 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     runApplicationController(ctx),
     runRolloutController(ctx),
     runSiteController(ctx),
+    runSiteRemovalController(ctx),
     runEnrollmentTokenController(ctx),
     runContentController(ctx),
     runDefaultServiceAccountController(ctx),

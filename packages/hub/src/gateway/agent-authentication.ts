@@ -54,6 +54,12 @@ export class AgentAuthentication {
     return { ...agent, site, siteUid };
   }
 
+  /** The agent with its Site as last heard, without asking anybody. */
+  asKnown(agent: AuthenticatedAgent): AuthenticatedAgent {
+    const site = this.#sites.find(agent.key.site);
+    return site?.metadata.uid === agent.siteUid ? { ...agent, site } : agent;
+  }
+
   async #getSite(
     name: string,
     fingerprint: string,

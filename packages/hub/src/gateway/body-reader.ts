@@ -73,6 +73,13 @@ export class BodyReader {
     return limits.min;
   }
 
+  boolean(value: unknown, path: string): boolean {
+    if (typeof value === 'boolean') return value;
+    const reason = value === undefined ? 'FieldValueRequired' : 'FieldValueInvalid';
+    this.fault(path, reason, 'must be true or false');
+    return false;
+  }
+
   /** RFC 3339. */
   time(value: unknown, path: string): string {
     const hint = 'must be a time such as 2026-01-31T12:00:00.000Z';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { DesiredState } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, type DesiredState } from '@selvedge/api';
 import { stateDigest } from '@selvedge/api/node';
 import type { DeliveryRow, SiteState } from '@selvedge/store';
 import fc from 'fast-check';
@@ -18,6 +18,8 @@ function row(over: Partial<DeliveryRow>): DeliveryRow {
     epoch: 1,
     assignedAt: '2026-01-01T00:00:00.000Z',
     deadlineSeconds: 600,
+    terms: defaultItemTerms,
+    removal: 'Delete',
     rollout: '',
     wave: '',
     revision: 1,
@@ -31,6 +33,7 @@ const siteState = (epoch: number, rows: DeliveryRow[]): SiteState => ({
   site: 's',
   epoch,
   variables: { a: 1 },
+  policy: defaultSitePolicy,
   rows,
 });
 
@@ -50,8 +53,8 @@ describe('desired state', () => {
       ['Application/shop/b'],
     );
     assert.deepEqual(state.tombstones, [
-      { id: 'Application/shop/a', uid: 'u0', epoch: 1 },
-      { id: 'Application/shop/a', uid: 'u1', epoch: 2 },
+      { id: 'Application/shop/a', uid: 'u0', epoch: 1, mode: 'Delete' },
+      { id: 'Application/shop/a', uid: 'u1', epoch: 2, mode: 'Delete' },
     ]);
     assert.equal(state.epoch, 3);
   });

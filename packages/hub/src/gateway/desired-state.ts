@@ -13,10 +13,10 @@ export function buildDesiredState(hubId: string, siteUid: string, state: SiteSta
   for (const row of state.rows) {
     const named = { id: itemId(row), uid: row.applicationUid, epoch: row.epoch };
     if (row.phase === 'Wanted') {
-      const { release, digest, deadlineSeconds } = row;
-      items.push({ ...named, release, digest, deadlineSeconds });
+      const { release, digest, deadlineSeconds, terms } = row;
+      items.push({ ...named, release, digest, deadlineSeconds, terms });
     } else {
-      tombstones.push(named);
+      tombstones.push({ ...named, mode: row.removal });
     }
   }
   return {
@@ -25,6 +25,7 @@ export function buildDesiredState(hubId: string, siteUid: string, state: SiteSta
     siteUid,
     epoch: state.epoch,
     variables: state.variables,
+    policy: state.policy,
     items: items.sort(byIdAndUid),
     tombstones: tombstones.sort(byIdAndUid),
   };
@@ -50,12 +51,20 @@ export type Offer =
 
 type Held = Pick<SyncRequest, 'epoch' | 'stateDigest' | 'refusal' | 'full'>;
 
-/** What to offer to an agent that holds `held`. Pure. */
-export function chooseOffer(held: Held, present: { epoch: number; stateDigest: string }): Offer {
+/**
+ * What to offer to an agent that holds `held`. Pure.
+ * @param present `isBehind`: the hub was found to be behind this site, and nobody has decided yet. Its epochs may have grown past
+ *   the site's since then; what they count is still another story.
+ */
+export function chooseOffer(
+  held: Held,
+  present: { epoch: number; stateDigest: string; isBehind?: boolean },
+): Offer {
   if (held.epoch > present.epoch) return 'HubBehind';
   // Nothing was ever wanted here.
   if (present.epoch === 0) return 'Current';
   if (held.epoch === present.epoch && held.stateDigest === present.stateDigest) return 'Current';
+  if (present.isBehind === true && held.epoch > 0) return 'HubBehind';
   if (held.full === true) return 'Full';
   if (held.refusal?.epoch === present.epoch) return 'Refused';
   const hasBasis = held.epoch > 0 && held.stateDigest !== '' && held.epoch < present.epoch;

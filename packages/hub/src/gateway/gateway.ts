@@ -4,9 +4,11 @@ import {
   type HubIdentity as HubIdentityAnswer,
   type Logger,
   type ObjectClient,
+  type Site,
   StatusError,
 } from '@selvedge/api';
 import type { FleetStore } from '@selvedge/store';
+import { EventRecorder } from '../controllers/event/event-recorder.ts';
 import type { HubIdentity } from '../identity/hub-identity.ts';
 import { AdmissionControl, type Place } from './admission-control.ts';
 import { AgentAuthentication } from './agent-authentication.ts';
@@ -15,16 +17,20 @@ import { EnrollEndpoint } from './enroll-endpoint.ts';
 import { Enrollment } from './enrollment.ts';
 import { EnrollmentLedger } from './enrollment-ledger.ts';
 import { HttpExchange, type HttpRequest, type HttpResponse } from './http-exchange.ts';
+import { LocalActs } from './local-acts.ts';
 import { ReplayGuard } from './replay-guard.ts';
 import { SignedStates } from './signed-states.ts';
 import { SiteDirectory } from './site-directory.ts';
 import { SitePolls } from './site-polls.ts';
+import { SiteRecovery } from './site-recovery.ts';
 import { SiteStatusWriter } from './site-status.ts';
 import { SyncEndpoint } from './sync-endpoint.ts';
 
 export interface GatewayOptions {
   readonly client: ObjectClient;
   readonly fleet: FleetStore;
+  /** `Store.instance`. */
+  readonly instance: string;
   readonly identity: Pick<HubIdentity, 'hubId' | 'fleetKey' | 'caCertificate' | 'isEnrollmentSecret'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -43,6 +49,8 @@ export interface Gateway {
   handle(request: HttpRequest, response: HttpResponse): Promise<void>;
   /** Long-polls that are open now. */
   readonly openPolls: number;
+  /** Every Site, as last heard; from memory. */
+  sites(): readonly Site[];
   /** Answers what is open, refuses what comes, and resolves when nothing is in work. */
   drain(): Promise<void>;
   /** After `drain`: lets go of everything. */
@@ -68,6 +76,7 @@ class HttpGateway implements Gateway {
   readonly #sync: SyncEndpoint;
   readonly #enroll: EnrollEndpoint;
   readonly #content: ContentEndpoint;
+  readonly #recorder: EventRecorder;
   readonly #unsubscribe: () => void;
   #identity: Promise<HubIdentityAnswer> | undefined;
 
@@ -86,13 +95,26 @@ class HttpGateway implements Gateway {
       hubId: identity.hubId,
       clock,
     });
+    const { instance } = options;
+    this.#recorder = new EventRecorder({ client, clock, logger });
+    const status = new SiteStatusWriter({ client, clock, logger, instance, recorder: this.#recorder });
     this.#sync = new SyncEndpoint({
       fleet,
+      instance,
       authentication,
       admission: this.#admission,
       states: this.#states,
       polls: this.#polls,
-      status: new SiteStatusWriter({ client, clock, logger }),
+      status,
+      acts: new LocalActs({ client, status, clock, logger }),
+      recovery: new SiteRecovery({
+        client,
+        fleet,
+        identity,
+        status,
+        clock,
+        logger,
+      }),
       clock,
       logger,
       random,
@@ -111,6 +133,10 @@ class HttpGateway implements Gateway {
 
   get openPolls(): number {
     return this.#polls.size;
+  }
+
+  sites(): readonly Site[] {
+    return this.#sites.list();
   }
 
   async start(): Promise<void> {
@@ -152,6 +178,7 @@ class HttpGateway implements Gateway {
     this.#unsubscribe();
     this.#states.close();
     await this.#sites.close();
+    await this.#recorder.flush();
   }
 
   async #route(exchange: HttpExchange, place: Place): Promise<void> {

@@ -26,6 +26,10 @@ export class SiteDirectory {
     return this.#informer.find({ name: site });
   }
 
+  list(): readonly Site[] {
+    return this.#informer.list();
+  }
+
   /** As it is now. */
   findNow(site: string): Promise<Site | undefined> {
     return this.#client.find<Site>(sites, { name: site });

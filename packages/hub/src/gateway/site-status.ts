@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type AgentInfo,
   type Clock,
@@ -11,16 +12,19 @@ import {
   sites,
 } from '@selvedge/api';
 import type { SiteKey } from '@selvedge/store';
+import type { EventRecorder } from '../controllers/event/event-recorder.ts';
+import { withCondition } from '../rollout/conditions.ts';
+import { type ContactState, contactFindings, isFault, keptInstances } from './contact-findings.ts';
 
-type AgentStatus = NonNullable<NonNullable<Site['status']>['agent']>;
-type ConditionFact = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+type SiteStatus = NonNullable<Site['status']>;
+type AgentStatus = NonNullable<SiteStatus['agent']>;
+/** Merge patch of a status: `null` takes a field away. */
+export type StatusPatch = { readonly [Field in keyof SiteStatus]?: unknown };
 
 /** What a contact showed, as far as a person should see it on the Site. */
-export interface ContactFacts {
-  readonly request: Pick<SyncRequest, 'agentTime' | 'agent' | 'refusal' | 'epoch'>;
+export interface ContactFacts extends Omit<ContactState, 'instance'> {
+  readonly request: Pick<SyncRequest, 'agentTime' | 'agent' | 'refusal' | 'epoch' | 'stateDigest' | 'site'>;
   readonly key: SiteKey;
-  /** Epoch at the hub. */
-  readonly hubEpoch: number;
 }
 
 const maxAttempts = 5;
@@ -32,50 +36,130 @@ export class SiteStatusWriter {
   readonly #client: ObjectClient;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #recorder: EventRecorder;
+  readonly #instance: string;
 
-  constructor(options: { client: ObjectClient; clock: Clock; logger: Logger }) {
+  constructor(options: {
+    client: ObjectClient;
+    clock: Clock;
+    logger: Logger;
+    recorder: EventRecorder;
+    instance: string;
+  }) {
     this.#client = options.client;
     this.#clock = options.clock;
     this.#log = options.logger;
+    this.#recorder = options.recorder;
+    this.#instance = options.instance;
   }
 
-  /** Never throws: what is not written now is seen again at the next contact. */
+  /**
+   * What is not written now is seen again at the next contact; so this only throws when the site spoke of itself, which it does
+   * not repeat once it was answered.
+   */
   async observe(site: Site, facts: ContactFacts): Promise<void> {
-    const name = site.metadata.name;
     try {
       // Judged on the copy in memory first; read again only when there is something to write.
       if (this.#patchFor(site, facts) === undefined) return;
-      for (let attempt = 1; ; attempt++) {
-        const present = await this.#client.find<Site>(sites, { name });
-        if (present === undefined || present.metadata.uid !== facts.key.siteUid) return;
-        const status = this.#patchFor(present, facts);
-        if (status === undefined) return;
-        const { resourceVersion } = present.metadata;
-        try {
-          await this.#client.mergePatch(
-            sites,
-            { name },
-            { metadata: { resourceVersion }, status },
-            { subresource: 'status', fieldManager: 'selvedge-gateway' },
-          );
-          return;
-        } catch (error) {
-          if (!isConflict(error) || attempt === maxAttempts) throw error;
-        }
-      }
+      await this.change(facts.key, (present) => this.#patchFor(present, facts));
     } catch (error) {
-      if (!isNotFound(error)) this.#log.warn('site status not written', { site: name, error });
+      if (isNotFound(error)) return;
+      this.#log.warn('site status not written', { site: site.metadata.name, error });
+      if (facts.request.site !== undefined) throw error;
+    }
+  }
+
+  /**
+   * Changes the status of the Site that the key speaks for, and records what became of its conditions.
+   * @param patchFor is asked again when somebody else wrote in between; `undefined`: nothing to write.
+   * @returns the Site as it is then; `undefined` when it is no longer there.
+   */
+  async change(
+    key: Pick<SiteKey, 'site' | 'siteUid'>,
+    patchFor: (present: Site) => StatusPatch | undefined,
+  ): Promise<Site | undefined> {
+    const name = key.site;
+    for (let attempt = 1; ; attempt++) {
+      const present = await this.#client.find<Site>(sites, { name });
+      if (present === undefined || present.metadata.uid !== key.siteUid) return undefined;
+      const status = patchFor(present);
+      if (status === undefined) return present;
+      const { resourceVersion } = present.metadata;
+      try {
+        const written = await this.#client.mergePatch<Site>(
+          sites,
+          { name },
+          { metadata: { resourceVersion }, status },
+          { subresource: 'status', fieldManager: 'selvedge-gateway' },
+        );
+        this.#recordFaults(present, written);
+        return written;
+      } catch (error) {
+        if (!isConflict(error) || attempt === maxAttempts) throw error;
+      }
+    }
+  }
+
+  /** A fault that came, and one that went. */
+  #recordFaults(before: Site, after: Site): void {
+    const was = (condition: Condition) =>
+      before.status?.conditions?.find((c) => c.type === condition.type) ?? undefined;
+    for (const condition of after.status?.conditions ?? []) {
+      if (!toldConditions.has(condition.type) || was(condition)?.status === condition.status) continue;
+      const isBad = isFault(condition);
+      if (!isBad && was(condition) === undefined) continue;
+      this.#recorder.record(after, {
+        type: isBad ? 'Warning' : 'Normal',
+        reason: isBad ? condition.type : endedReason(condition),
+        message: condition.message,
+      });
     }
   }
 
   /** The merge patch of `status`, or `undefined` when the site says all of it already. */
-  #patchFor(site: Site, facts: ContactFacts): Record<string, unknown> | undefined {
+  #patchFor(site: Site, facts: ContactFacts): StatusPatch | undefined {
     const now = this.#clock.now();
+    const findings = contactFindings(site, { ...facts, instance: this.#instance });
+    const present = site.status?.conditions ?? [];
+    const conditions = findings.reduce<Condition[]>(
+      (list, finding) => withCondition(list, finding, now.toISOString()),
+      [...present],
+    );
     const agent = agentPatch(site.status?.agent, facts, now);
-    const conditions = withFacts(site.status?.conditions ?? [], conditionFacts(facts), now);
-    if (agent === undefined && conditions === undefined) return undefined;
-    return { ...(agent ? { agent } : {}), ...(conditions ? { conditions } : {}) };
+    const patch: StatusPatch = {
+      ...(agent ? { agent } : {}),
+      ...sitePatch(site.status, facts.request.site),
+      ...(isDeepStrictEqual(conditions, present) ? {} : { conditions }),
+      ...(findings.some(isInStep) ? inStepPatch(site.status, now) : {}),
+    };
+    return Object.keys(patch).length === 0 ? undefined : patch;
   }
+}
+
+/** Conditions whose coming and going is an Event. */
+const toldConditions: ReadonlySet<string> = new Set([
+  'HubBehind',
+  'TwoHubs',
+  'RemovalRefused',
+  'DesiredStateAccepted',
+]);
+
+/** What a person did has its own name. */
+function endedReason({ type, reason }: Condition): string {
+  return reason === 'Adopted' || reason === 'Overridden' ? reason : `${type}Ended`;
+}
+
+const isInStep = ({ type, status }: Pick<Condition, 'type' | 'status'>): boolean =>
+  type === 'HubBehind' && status === 'False';
+
+/** What was known of the other state, and a wish to be in step again, when that came true by itself or before a crash. */
+function inStepPatch(present: SiteStatus | undefined, now: Date): StatusPatch {
+  const { hubBehind, recovery } = present ?? {};
+  const completed = { state: 'Done', completedTime: now.toISOString(), message: 'Site and hub are in step.' };
+  return {
+    ...(hubBehind === undefined ? {} : { hubBehind: null }),
+    ...(recovery?.state === 'Requested' ? { recovery: completed } : {}),
+  };
 }
 
 /** Status of the agent as a merge patch: `null` takes a field away. `undefined`: nothing to change. */
@@ -110,64 +194,43 @@ export function agentPatch(
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
-/** What holds now; a condition that was never needed is not made just to say that all is well. */
-function conditionFacts({ request, hubEpoch }: ContactFacts): {
-  facts: ConditionFact[];
-  onlyIfPresent: ConditionFact[];
-} {
-  const facts: ConditionFact[] = [];
-  const onlyIfPresent: ConditionFact[] = [];
-  if (request.epoch > hubEpoch) {
-    facts.push({
-      type: 'HubBehind',
-      status: 'True',
-      reason: 'AgentHasNewerState',
-      message: `The agent holds desired state of epoch ${request.epoch}, the hub only knows epoch ${hubEpoch}: was the hub restored from an old backup? The site goes on with what it has and is sent nothing until the hub's epoch is beyond ${request.epoch}.`,
-    });
-  } else {
-    onlyIfPresent.push({
-      type: 'HubBehind',
-      status: 'False',
-      reason: 'InStep',
-      message: `The hub's epoch ${hubEpoch} is not behind the agent's.`,
-    });
-  }
-  if (request.refusal !== undefined) {
-    const { reason, message, epoch } = request.refusal;
-    facts.push({
-      type: 'DesiredStateAccepted',
-      status: 'False',
-      reason,
-      message: `The agent refused the desired state of epoch ${epoch}: ${message}`,
-    });
-  } else {
-    onlyIfPresent.push({
-      type: 'DesiredStateAccepted',
-      status: 'True',
-      reason: 'Accepted',
-      message: 'The agent accepts the desired state.',
-    });
-  }
-  return { facts, onlyIfPresent };
+/** What the site says of itself, where the Site does not say it already. */
+function sitePatch(present: SiteStatus | undefined, report: SyncRequest['site']): StatusPatch {
+  if (report === undefined) return {};
+  const { holds, windows, hubInstances = [] } = report;
+  const instances = hubInstances.length < 2 ? [] : keptInstances(present?.hubInstances, hubInstances);
+  return {
+    ...listPatch('holds', present?.holds, holds),
+    ...(isSameWindows(present?.windows, windows)
+      ? {}
+      : { windows: { download: windowPatch(windows.download), activate: windowPatch(windows.activate) } }),
+    ...listPatch('hubInstances', present?.hubInstances, instances),
+  };
 }
 
-/** The conditions with the facts in them; `undefined` when nothing changes. */
-function withFacts(
-  conditions: readonly Condition[],
-  { facts, onlyIfPresent }: { facts: ConditionFact[]; onlyIfPresent: ConditionFact[] },
-  now: Date,
-): Condition[] | undefined {
-  let result = [...conditions];
-  let hasChanged = false;
-  const isPresent = (fact: ConditionFact) => conditions.some((c) => c.type === fact.type);
-  for (const fact of [...facts, ...onlyIfPresent.filter(isPresent)]) {
-    const present = result.find((c) => c.type === fact.type);
-    // A message that only moved on by a number is no transition.
-    if (present?.status === fact.status && present.reason === fact.reason) continue;
-    const lastTransitionTime =
-      present?.status === fact.status ? present.lastTransitionTime : now.toISOString();
-    result = [...result.filter((c) => c.type !== fact.type), { ...fact, lastTransitionTime }];
-    hasChanged = true;
-  }
-  return hasChanged ? result : undefined;
+function listPatch(
+  field: 'holds' | 'hubInstances',
+  present: readonly unknown[] = [],
+  told: readonly unknown[],
+): StatusPatch {
+  if (isDeepStrictEqual(present, told)) return {};
+  return { [field]: told.length === 0 ? null : told };
+}
+
+type Windows = NonNullable<SyncRequest['site']>['windows'];
+
+function isSameWindows(present: SiteStatus['windows'], told: Windows): boolean {
+  const isSame = (kind: keyof Windows) =>
+    present?.[kind].isOpen === told[kind].isOpen &&
+    instant(present[kind].changesAt) === instant(told[kind].changesAt);
+  return present !== undefined && isSame('download') && isSame('activate');
+}
+
+/** In one merge patch an absent field would stay. */
+function windowPatch({ isOpen, changesAt }: Windows['download']): Record<string, unknown> {
+  return { isOpen, changesAt: changesAt ?? null };
+}
+
+function instant(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time);
 }

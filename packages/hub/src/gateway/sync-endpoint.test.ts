@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { describe, test } from 'node:test';
 import {
+  defaultItemTerms,
   type Delivery,
   deliveries,
   hubTimeHeader,
@@ -108,6 +109,9 @@ describe('sync', { concurrency: false }, () => {
     await hub.assign('berlin', 'till', 'one');
     await catchUp(agent);
     await hub.assign('berlin', 'menu', 'one');
+    // Before it is sent another state, it is to show the one that it follows; one that does not know the question gets it all the same.
+    const asked = await agent.sync({ full: true });
+    assert.deepEqual([asked.body.sendState, asked.body.state], [true, undefined]);
     const pauses: number[] = [];
     for (let i = 0; i < 4; i++) {
       const { body } = await agent.sync({ full: true });
@@ -122,8 +126,9 @@ describe('sync', { concurrency: false }, () => {
     const agent = await hub.enrolledAgent('berlin');
     await hub.assign('berlin', 'till', 'one');
     await catchUp(agent);
-    const { body } = await agent.sync({ stateDigest: `sha256:${'0'.repeat(64)}` });
-    assert.equal(stateOf(body).full, true);
+    const stateDigest = `sha256:${'0'.repeat(64)}`;
+    assert.equal((await agent.sync({ stateDigest })).body.sendState, true);
+    assert.equal(stateOf((await agent.sync({ stateDigest })).body).full, true);
   });
 
   test('reports are stored before they are acknowledged, survive the hub, and change nothing when sent twice', async (t) => {
@@ -209,6 +214,7 @@ describe('sync', { concurrency: false }, () => {
       release: 'ghost-1',
       digest: `sha256:${'1'.repeat(64)}`,
       deadlineSeconds: 1,
+      terms: defaultItemTerms,
     });
     const { body } = await agent.sync({ reports: [report] });
     assert.equal(body.ackSeq, report.seq);

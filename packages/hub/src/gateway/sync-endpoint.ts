@@ -5,19 +5,26 @@ import type { AdmissionControl, Place } from './admission-control.ts';
 import type { AgentAuthentication, AuthenticatedAgent } from './agent-authentication.ts';
 import { checkBodyHash } from './agent-jwt.ts';
 import { changesSince, chooseOffer, type Offer } from './desired-state.ts';
+import { isHubBehind } from '../resources/site-hold.ts';
 import { type HttpExchange, parseJsonBody } from './http-exchange.ts';
+import { acknowledgedActs, type LocalActs } from './local-acts.ts';
 import type { SignedStates, SiteSummary } from './signed-states.ts';
 import type { PollOutcome, SitePoll, SitePolls } from './site-polls.ts';
+import type { SiteRecovery } from './site-recovery.ts';
 import type { SiteStatusWriter } from './site-status.ts';
-import { parseSyncRequest, syncBodyLimitBytes } from './sync-request.ts';
+import { type CheckedSyncRequest, parseSyncRequest, syncBodyLimitBytes } from './sync-request.ts';
 
 export interface SyncEndpointOptions {
   readonly fleet: FleetStore;
+  /** `Store.instance`. */
+  readonly instance: string;
   readonly authentication: AgentAuthentication;
   readonly admission: AdmissionControl;
   readonly states: SignedStates;
   readonly polls: SitePolls;
   readonly status: SiteStatusWriter;
+  readonly acts: LocalActs;
+  readonly recovery: SiteRecovery;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
@@ -65,6 +72,7 @@ export class SyncEndpoint {
   forget(site: string): void {
     this.#askedReports.delete(site);
     this.#sent.delete(site);
+    this.#o.recovery.forget(site);
   }
 
   async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
@@ -72,27 +80,35 @@ export class SyncEndpoint {
     const deadline = this.#o.clock.now().getTime() + this.#waitMilliseconds(request);
     this.#touch(name, request);
     if (request.reports.length > 0) await this.#saveReports(name, request);
-    const summary = await this.#summaryFor(agent, request);
+    const ackActs = await this.#saveActs(agent, request);
+    let summary = await this.#summaryFor(agent, request);
     if (request.reportsDigest === summary.reportsDigest) this.#touch(name, request, request.observedTime);
-    await this.#o.status.observe(agent.site, { request, key: agent.key, hubEpoch: summary.epoch });
-    let response = await this.#respondIfDue({ agent, request, summary, outcome: 'changed' });
+    await this.#o.status.observe(agent.site, { request, key: agent.key, hub: summary });
+    let isBehind: boolean | undefined;
+    if (request.held !== undefined || request.heldFault !== undefined) {
+      isBehind = await this.#o.recovery.receive(agent.key, request);
+      // Rows may have come that reports were there for before.
+      this.#askedReports.delete(name);
+      summary = await this.#o.states.freshSummary(agent.key.site, agent.key.siteUid);
+    }
+    const first = { agent, request, summary, ackActs, ...(isBehind === undefined ? {} : { isBehind }) };
+    let response = await this.#respondIfDue({ ...first, outcome: 'changed' });
     if (response === undefined) place.giveBack();
     while (response === undefined) {
       const outcome = await poll.wait(Math.max(0, deadline - this.#o.clock.now().getTime()));
       // A change may wake the whole fleet; new requests have to get through all the same.
-      response = await this.#woken.run(() => this.#lookAgain(agent, request, outcome));
+      response = await this.#woken.run(() => this.#lookAgain({ agent, request, outcome, ackActs }));
     }
     return response;
   }
 
-  async #lookAgain(
-    agent: AuthenticatedAgent,
-    request: SyncRequest,
-    outcome: PollOutcome,
-  ): Promise<SyncResponse | undefined> {
-    const confirmed = outcome === 'changed' ? await this.#o.authentication.confirm(agent) : agent;
+  async #lookAgain(look: Omit<Look, 'summary'>): Promise<SyncResponse | undefined> {
+    const { agent, request, outcome } = look;
+    const { authentication } = this.#o;
+    const confirmed =
+      outcome === 'changed' ? await authentication.confirm(agent) : authentication.asKnown(agent);
     const summary = await this.#summaryFor(agent, request);
-    return this.#respondIfDue({ agent: confirmed, request, summary, outcome });
+    return this.#respondIfDue({ ...look, agent: confirmed, summary });
   }
 
   /**
@@ -108,28 +124,36 @@ export class SyncEndpoint {
   /** `undefined` while there is nothing to say but the wait is not over. */
   async #respondIfDue(look: Look): Promise<SyncResponse | undefined> {
     const { agent, request, summary, outcome } = look;
-    const offer = chooseOffer(request, summary);
+    const offer = chooseOffer(request, { ...summary, isBehind: look.isBehind ?? isHubBehind(agent.site) });
     const asksReports = request.reports.length === 0 && this.#misses(agent.key.site, request, summary);
-    // Who sent reports waits for their acknowledgement, not for news.
-    const isDue = outcome !== 'changed' || request.reports.length > 0 || isUrgent(offer) || asksReports;
-    return isDue ? this.#respond({ ...look, offer, asksReports }) : undefined;
+    const asksState = isDoubtful(offer, request) && this.#o.recovery.needsState(agent.site, request);
+    // Who brought something waits to hear that it is kept, not for news.
+    const hasSent =
+      request.reports.length > 0 || (request.acts ?? []).length > 0 || request.site !== undefined;
+    const isDue = outcome !== 'changed' || hasSent || isUrgent(offer) || asksReports || asksState;
+    return isDue ? this.#respond({ ...look, offer, asksReports, asksState }) : undefined;
   }
 
-  async #respond(answer: Look & { offer: Offer; asksReports: boolean }): Promise<SyncResponse> {
-    const { agent, request, summary, offer, outcome } = answer;
+  async #respond(answer: DueLook): Promise<SyncResponse> {
+    const { agent, request, summary, offer, outcome, ackActs } = answer;
     const name = agent.key.site;
     const hasState = offer === 'Full' || offer === 'Difference' || offer === 'Refused';
     const isEnded = outcome === 'superseded' || outcome === 'closing' || outcome === 'gone';
-    const state = hasState && !isEnded ? await this.#stateFor(agent, request, offer) : undefined;
+    const isSent = hasState && !isEnded && !answer.asksState;
+    const state = isSent ? await this.#stateFor(agent, request, offer) : undefined;
     if (answer.asksReports) {
       this.#askedReports.set(name, { pair: pairOf(request, summary), time: this.#o.clock.now().getTime() });
     }
+    if (answer.asksState) this.#o.recovery.noteAsked(agent.site, request);
     return {
       hubTime: this.#o.clock.now().toISOString(),
       ...(state ? { state } : {}),
+      instance: this.#o.instance,
+      ...(ackActs > 0 ? { ackActs } : {}),
+      ...(answer.asksState ? { sendState: true } : {}),
       ackSeq: Math.max(summary.reportSeq, ...request.reports.map((r) => r.seq)),
       ...(answer.asksReports ? { sendAllReports: true } : {}),
-      retryAfterSeconds: this.#retryAfterSeconds(name, outcome, state),
+      retryAfterSeconds: answer.asksState && !isEnded ? 0 : this.#retryAfterSeconds(name, outcome, state),
     };
   }
 
@@ -141,7 +165,7 @@ export class SyncEndpoint {
     const { state, signed } = await this.#o.states.signedState(agent.key.site, agent.siteUid);
     const full = offer !== 'Difference';
     const { items, tombstones } = full ? state : changesSince(state, request.epoch);
-    return { signed, full, variables: state.variables, items, tombstones };
+    return { signed, full, variables: state.variables, policy: state.policy, items, tombstones };
   }
 
   #retryAfterSeconds(site: string, outcome: PollOutcome, state: SyncResponse['state']): number {
@@ -162,6 +186,11 @@ export class SyncEndpoint {
   async #saveReports(site: string, request: SyncRequest): Promise<void> {
     const rows = await this.#o.fleet.saveReports(site, request.reports, this.#o.clock.now().toISOString());
     this.#log.debug('reports saved', { site, reports: request.reports.length, rows: rows.length });
+  }
+
+  /** Highest number that is durably known. */
+  async #saveActs({ site, key }: AuthenticatedAgent, { acts = [] }: SyncRequest): Promise<number> {
+    return acts.length === 0 ? acknowledgedActs(site, key) : this.#o.acts.record(site, key, acts);
   }
 
   #misses(site: string, request: SyncRequest, summary: SiteSummary): boolean {
@@ -192,17 +221,34 @@ export class SyncEndpoint {
 
 interface Conversation {
   readonly agent: AuthenticatedAgent;
-  readonly request: SyncRequest;
+  readonly request: CheckedSyncRequest;
   readonly poll: SitePoll;
   readonly place: Place;
 }
 
 interface Look {
   readonly agent: AuthenticatedAgent;
-  readonly request: SyncRequest;
+  readonly request: CheckedSyncRequest;
   readonly summary: SiteSummary;
   /** `changed` also for the first look. */
   readonly outcome: PollOutcome;
+  readonly ackActs: number;
+  /** As found out by this very request; absent: what the Site says. */
+  readonly isBehind?: boolean;
+}
+
+interface DueLook extends Look {
+  readonly offer: Offer;
+  readonly asksReports: boolean;
+  readonly asksState: boolean;
+}
+
+/**
+ * The agent follows a state, and what the hub has does not follow from it: before it is sent the whole of another one, it is to
+ * show its own, for a hub that lost its memory must not take it back in time. An agent that does not know the question gets all.
+ */
+function isDoubtful(offer: Offer, { epoch }: SyncRequest): boolean {
+  return offer === 'HubBehind' || (epoch > 0 && (offer === 'Full' || offer === 'Refused'));
 }
 
 function isUrgent(offer: Offer): boolean {

@@ -9,25 +9,28 @@ import {
   type Rollout,
   resourceName,
   rollouts,
+  type SiteCounts,
   validateLabelSelector,
   validateManifests,
 } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
 import type { ObjectStore } from '@selvedge/store';
+import { admitRemoval } from './admit-removal.ts';
 import { withStatus } from './fleet-view.ts';
 import { validateStrategy } from './validate-strategy.ts';
 
 /** Its name is a label's value and the beginning of other names. */
 const maxApplicationNameLength = 52;
 
-export function applicationDefinition(objects: ObjectStore): ResourceDefinition {
-  const count = (
-    name: string,
-    field: 'wanted' | 'running' | 'progressing' | 'failed' | 'away' | 'waiting',
-  ) => ({
+export function applicationDefinition(
+  objects: ObjectStore,
+  actions: NonNullable<ResourceDefinition['actions']>,
+): ResourceDefinition {
+  const count = (name: string, field: keyof SiteCounts, priority: 0 | 1 = 0) => ({
     name,
     type: 'integer' as const,
     description: applicationCountDescriptions[field],
+    priority,
     value: (o: KubeObject) => (o as Application).status?.sites?.[field],
   });
   return {
@@ -46,7 +49,9 @@ export function applicationDefinition(objects: ObjectStore): ResourceDefinition 
     },
     prepare: (object) => withoutReadFields(object as Application),
     validate: (object) => validateApplication(object as Application),
+    admit: admitRemoval(applications),
     decorate: (list) => decorateApplications(list as readonly Application[], objects),
+    actions,
     columns: [
       {
         name: 'Release',
@@ -66,16 +71,29 @@ export function applicationDefinition(objects: ObjectStore): ResourceDefinition 
         description: 'Where the rollout of the newest release stands.',
         value: (o) => (o as Application).status?.phase,
       },
+      count('Prepared', 'prepared', 1),
+      count('Held', 'held', 1),
+      count('Overdue', 'overdue', 1),
+      {
+        name: 'Approved',
+        type: 'string',
+        description: 'Newest release that passed every wave.',
+        priority: 1,
+        value: (o) => (o as Application).status?.approvedRelease,
+      },
     ],
   };
 }
 
-const applicationCountDescriptions = {
+const applicationCountDescriptions: Readonly<Record<keyof SiteCounts, string>> = {
   wanted: 'Sites that are to run it.',
   running: 'Sites that run the newest release.',
   progressing: 'Sites that are working on it.',
+  prepared: 'Sites that have it prepared and wait to activate it.',
+  held: 'Sites where changes are held back.',
   failed: 'Sites where it failed.',
   away: 'Silent sites that are not known to run it.',
+  overdue: 'The same, silent for longer than expected.',
   waiting: 'Sites of a later wave.',
 };
 

@@ -2,9 +2,12 @@ import { applications, deliveries, enrollmentTokens, releases, rollouts, sites }
 import { allow, clusterRole, type DefaultAccess, readVerbs, writeVerbs } from '@selvedge/apiserver';
 
 const { group } = applications;
+/** Who follows whom after a hub lost its memory. */
+const recoveries = ['adopt', 'override'].map((action) => `${sites.plural}/${action}`);
 const tokenText = `${enrollmentTokens.plural}/token`;
 const applicationParts = [applications.plural, `${applications.plural}/status`];
 const made = [releases, rollouts, deliveries].map((ref) => ref.plural);
+const statusOfMade = [`${releases.plural}/status`, `${rollouts.plural}/status`];
 
 /**
  * Roles for our own kinds. An Application holds whole manifests, Secrets among them, so `view` does not read it, as it
@@ -15,7 +18,7 @@ export const hubDefaultAccess: DefaultAccess = {
     clusterRole(
       'selvedge:aggregate-to-view',
       [
-        allow(readVerbs, group, [...made, `${rollouts.plural}/status`]),
+        allow(readVerbs, group, [...made, ...statusOfMade]),
         // Of no namespace: counts where the role is given everywhere.
         allow(readVerbs, group, [sites.plural, `${sites.plural}/status`]),
       ],
@@ -26,11 +29,27 @@ export const hubDefaultAccess: DefaultAccess = {
       [
         allow(readVerbs, group, applicationParts),
         allow(writeVerbs, group, [applications.plural]),
+        allow(['create'], group, [`${applications.plural}/plan`]),
         allow(['update'], group, [`${applications.plural}/finalizers`]),
-        // Its budget and deadline may be widened while it is under way.
+        // It may be paused, and its budget and deadline widened, while it is under way.
         allow(['patch', 'update'], group, [rollouts.plural]),
       ],
       { aggregateTo: 'edit' },
+    ),
+    // Who lets a release out, takes it back, or consents to a removal: not everybody who may edit.
+    clusterRole(
+      'selvedge:release-approver',
+      [
+        allow(readVerbs, group, [...made, ...statusOfMade]),
+        allow(['patch', 'approve'], group, [rollouts.plural]),
+        // Consent to a removal stands in the object, which its bearer has to be allowed to edit as well.
+        allow(['approve'], group, [applications.plural]),
+        allow(['create'], group, [`${releases.plural}/lift`]),
+        // Of no namespace: counts where the role is given everywhere.
+        allow(['approve'], group, [sites.plural]),
+        allow(['create'], group, recoveries),
+      ],
+      { aggregateTo: 'admin' },
     ),
     clusterRole('selvedge:applications-viewer', [allow(readVerbs, group, applicationParts)]),
     clusterRole('selvedge:fleet-viewer', [
@@ -41,7 +60,7 @@ export const hubDefaultAccess: DefaultAccess = {
       allow([...readVerbs, ...writeVerbs], group, [sites.plural, enrollmentTokens.plural]),
       allow(readVerbs, group, [`${sites.plural}/status`, `${enrollmentTokens.plural}/status`]),
       allow(['update'], group, [`${sites.plural}/finalizers`]),
-      allow(['create'], group, [tokenText]),
+      allow(['create'], group, [tokenText, ...recoveries]),
     ]),
     // The backup holds everything, secrets too.
     clusterRole('selvedge:backup', [{ verbs: ['get'], nonResourceURLs: ['/selvedge/v1/backup'] }]),

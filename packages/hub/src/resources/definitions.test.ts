@@ -5,6 +5,7 @@ import {
   applications,
   configMaps,
   type Delivery,
+  defaultItemTerms,
   deliveries,
   enrollmentTokens,
   isStatusError,
@@ -40,6 +41,7 @@ const definitions = hubResourceDefinitions({
   clock,
   connectedWithinSeconds: 60,
   issueEnrollmentToken: (token) => Promise.resolve(token),
+  client: () => client,
 });
 const api = await createApiServer({ definitions, store: store.objects, clock, logger });
 const client = api.client({ name: 'test', groups: ['system:masters'] });
@@ -268,7 +270,7 @@ describe('reads', () => {
     assert.deepEqual(created.status, {
       connectivity: 'NeverConnected',
       epoch: 0,
-      applications: { wanted: 0, running: 0, progressing: 0, failed: 0 },
+      applications: { wanted: 0, running: 0, progressing: 0, prepared: 0, failed: 0 },
     });
     const lastSeenAt = clock.now().toISOString();
     store.fleet.touch({ site: 'seen', lastSeenAt, agentEpoch: 0, agentStateDigest: '' });
@@ -301,6 +303,7 @@ describe('a watch of Deliveries', () => {
           release: 'till-1',
           digest: `sha256:${'1'.repeat(64)}`,
           deadlineSeconds: 60,
+          terms: defaultItemTerms,
           rollout: 'till-1',
           wave: 'a',
         })),

@@ -45,7 +45,15 @@ export function deliveryDefinition(view: FleetView): VirtualResourceDefinition {
         description: 'Release that the site is to run.',
         value: (o) => (o as Delivery).spec.release,
       },
-      { name: 'Reason', type: 'string', description: 'Why.', value: (o) => (o as Delivery).status.reason },
+      {
+        name: 'Reason',
+        type: 'string',
+        description: 'Why, or what it waits for.',
+        value: (o) => {
+          const { reason, waiting } = (o as Delivery).status;
+          return reason ?? (waiting && `Waiting: ${waiting.reason}`);
+        },
+      },
       {
         name: 'Since',
         type: 'date',
@@ -63,6 +71,37 @@ export function deliveryDefinition(view: FleetView): VirtualResourceDefinition {
         type: 'string',
         description: 'Whether the site is in touch.',
         value: (o) => (o as Delivery).status.connectivity,
+      },
+      {
+        name: 'Running',
+        type: 'string',
+        description: 'Release that runs there now.',
+        priority: 1,
+        value: (o) => (o as Delivery).status.runningRelease,
+      },
+      {
+        name: 'Activate',
+        type: 'string',
+        description: 'When the site may switch: Hold, Window, Now, or an instant.',
+        priority: 1,
+        value: (o) => (o as Delivery).spec.activateTime ?? (o as Delivery).spec.activate,
+      },
+      {
+        name: 'Prepared',
+        type: 'string',
+        description: 'Images that are there, of those needed.',
+        priority: 1,
+        value: (o) => {
+          const { progress } = (o as Delivery).status;
+          return progress && `${progress.done}/${progress.total}`;
+        },
+      },
+      {
+        name: 'Waits Until',
+        type: 'string',
+        description: 'When what it waits for is over, as far as it is known.',
+        priority: 1,
+        value: (o) => (o as Delivery).status.waiting?.until,
       },
       {
         name: 'Message',

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { type Delivery, type DeliveryState, releaseName } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
 import type { SiteContact } from './fleet-view.ts';
-import { evidence } from '../rollout/site-verdict.ts';
+import { evidenceOf } from '../rollout/evidence.ts';
 
 /** What the site says of exactly what is wanted there; not a word about anything older. */
 export function deliveryState(row: DeliveryRow): DeliveryState {
   if (row.phase !== 'Wanted') return row.phase;
-  return evidence(row)?.state ?? 'Pending';
+  return evidenceOf(row)?.state ?? 'Pending';
 }
 
 /** `<application>.<site>`: names of applications have no dots. */
@@ -53,6 +53,7 @@ export function deliveryObject(row: DeliveryRow, contact: SiteContact): Delivery
       ...(row.phase === 'Wanted' ? { release: row.release, digest: row.digest } : {}),
       epoch: row.epoch,
       assignedTime: row.assignedAt,
+      ...termsOf(row),
       ...(row.rollout === '' ? {} : { rollout: row.rollout }),
       ...(row.wave === '' ? {} : { wave: row.wave }),
     },
@@ -63,6 +64,10 @@ export function deliveryObject(row: DeliveryRow, contact: SiteContact): Delivery
       ...(isCurrent && report.message !== undefined ? { message: report.message } : {}),
       ...(isCurrent && report.logs !== undefined ? { logs: report.logs } : {}),
       ...(isCurrent && report.pods !== undefined ? { pods: report.pods } : {}),
+      ...(isCurrent && report.waiting !== undefined ? { waiting: report.waiting } : {}),
+      ...(isCurrent && report.progress !== undefined ? { progress: report.progress } : {}),
+      ...(isCurrent && report.activatedTime !== undefined ? { activatedTime: report.activatedTime } : {}),
+      ...(isCurrent && report.wentBack !== undefined ? { wentBack: report.wentBack } : {}),
       sinceTime: isCurrent ? report.sinceTime : row.assignedAt,
       ...(report === undefined
         ? {}
@@ -76,6 +81,18 @@ export function deliveryObject(row: DeliveryRow, contact: SiteContact): Delivery
   };
 }
 
+/** How the release is to take the place of the one before; a tombstone has no such terms. */
+function termsOf({ phase, terms }: DeliveryRow): Partial<Delivery['spec']> {
+  if (phase !== 'Wanted') return {};
+  const { activate, activateAt, attempt, fallback } = terms;
+  return {
+    activate,
+    ...(activateAt === undefined ? {} : { activateTime: activateAt }),
+    attempt,
+    ...(fallback === undefined ? {} : { fallback: fallback.release }),
+  };
+}
+
 function laterOf(a: string, b: string | undefined): string {
   return b !== undefined && Date.parse(b) > Date.parse(a) ? b : a;
 }
@@ -85,6 +102,7 @@ function runningRelease(row: DeliveryRow): string | undefined {
   const digest = row.report?.runningDigest;
   if (digest === undefined || digest === '') return undefined;
   if (digest === row.digest) return row.release;
+  if (digest === row.terms.fallback?.digest) return row.terms.fallback.release;
   return row.report?.digest === digest ? row.report.release : releaseName(row.application, digest);
 }
 

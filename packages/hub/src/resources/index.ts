@@ -1,4 +1,4 @@
-import { applications, resourceName, secrets } from '@selvedge/api';
+import { applications, type ObjectClient, resourceName, secrets } from '@selvedge/api';
 import {
   accessDefinitions,
   type ResourceDefinition,
@@ -6,6 +6,8 @@ import {
   type ReviewDefinition,
   type VirtualResourceDefinition,
 } from '@selvedge/apiserver';
+import { planAction } from '../planning/application-planner.ts';
+import type { ImageSizes } from '../registry/image-sizes.ts';
 import { applicationDefinition } from './application-definition.ts';
 import { coreDefinitions } from './core-definitions.ts';
 import { deliveryDefinition } from './delivery-definition.ts';
@@ -19,6 +21,10 @@ import { siteDefinition } from './site-definition.ts';
 
 export interface HubResourceOptions extends FleetViewOptions {
   readonly issueEnrollmentToken: IssueToken;
+  /** What actions write with, as the hub itself; asked for only once the API server is there. */
+  readonly client: () => ObjectClient;
+  /** Asks image registries for sizes; absent: they are not asked. */
+  readonly imageSizes?: ImageSizes | undefined;
 }
 
 export { hubDefaultAccess } from './default-access.ts';
@@ -40,10 +46,10 @@ export function hubResourceDefinitions(
     serviceDefinition(options.objects),
     ...accessDefinitions(options.objects),
     resourceQuotaDefinition,
-    siteDefinition(view),
+    siteDefinition(view, options),
     enrollmentTokenDefinition(options.issueEnrollmentToken),
-    applicationDefinition(options.objects),
-    releaseDefinition,
+    applicationDefinition(options.objects, { plan: planAction(options) }),
+    releaseDefinition(options),
     rolloutDefinition,
     deliveryDefinition(view),
   ];

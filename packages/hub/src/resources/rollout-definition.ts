@@ -1,5 +1,6 @@
 import { type Rollout, rolloutSpecSchema, rolloutStatusSchema, rollouts } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
+import { refuseUnapproved, validateDecisions } from './admit-rollout.ts';
 import { validateStrategy } from './validate-strategy.ts';
 
 export const rolloutDefinition: ResourceDefinition = {
@@ -15,7 +16,12 @@ export const rolloutDefinition: ResourceDefinition = {
     required: ['spec'],
     properties: { spec: rolloutSpecSchema, status: rolloutStatusSchema },
   },
-  validate: (object) => validateStrategy((object as Rollout).spec.strategy, 'spec.strategy'),
+  validate: (object, previous) => [
+    ...validateStrategy((object as Rollout).spec.strategy, 'spec.strategy'),
+    ...validateDecisions(object as Rollout, previous as Rollout | undefined),
+  ],
+  admit: async (object, previous, context) =>
+    refuseUnapproved(object as Rollout, previous as Rollout | undefined, context),
   columns: [
     {
       name: 'Application',
@@ -41,7 +47,7 @@ export const rolloutDefinition: ResourceDefinition = {
       description: 'Waves that have begun, of all.',
       value: (o) => {
         const waves = (o as Rollout).status?.waves;
-        return waves && `${waves.filter((wave) => wave.phase !== 'Waiting').length}/${waves.length}`;
+        return waves && `${waves.filter((wave) => wave.startTime !== undefined).length}/${waves.length}`;
       },
     },
     {

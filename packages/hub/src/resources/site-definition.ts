@@ -1,4 +1,5 @@
 import {
+  type Condition,
   type FieldError,
   fieldInvalid,
   isVariableName,
@@ -9,16 +10,28 @@ import {
   siteSpecSchema,
   siteStatusSchema,
 } from '@selvedge/api';
-import type { ResourceDefinition } from '@selvedge/apiserver';
+import type { ResourceDefinition, SubresourceAction } from '@selvedge/apiserver';
 import type { DeliveryRow } from '@selvedge/store';
+import { admitRemoval } from './admit-removal.ts';
 import { deliveryState } from './delivery-object.ts';
 import { type FleetView, withStatus } from './fleet-view.ts';
+import { requestRecovery, type RecoveryOptions } from './request-recovery.ts';
 import { validateDuration } from './validate-strategy.ts';
+import { validateWindows } from './validate-windows.ts';
 
 /** Names of sites are values of labels too. */
 export const maxSiteNameLength = 63;
 
-export function siteDefinition(view: FleetView): ResourceDefinition {
+export function siteDefinition(
+  view: FleetView,
+  { client }: Pick<RecoveryOptions, 'client'>,
+): ResourceDefinition {
+  const { fleet, clock } = view;
+  const recoverBy = (action: 'Adopt' | 'Override'): SubresourceAction => ({
+    kind: { group: 'selvedge.dev', version: 'v1alpha1', kind: 'Site' },
+    invoke: (object, _body, { user, dryRun }) =>
+      requestRecovery({ client, fleet, clock }, object as Site, { action, user: user.name, dryRun }),
+  });
   return {
     ref: sites,
     singular: 'site',
@@ -28,7 +41,9 @@ export function siteDefinition(view: FleetView): ResourceDefinition {
     schema: { type: 'object', properties: { spec: siteSpecSchema, status: siteStatusSchema } },
     prepare: (object) => withoutReadFields(object as Site),
     validate: (object) => validateSite(object as Site),
+    admit: admitRemoval(sites),
     decorate: (objects) => decorateSites(objects as readonly Site[], view),
+    actions: { adopt: recoverBy('Adopt'), override: recoverBy('Override') },
     columns: [
       {
         name: 'Connectivity',
@@ -58,6 +73,12 @@ export function siteDefinition(view: FleetView): ResourceDefinition {
         value: (o) => (o as Site).status?.applications?.failed,
       },
       {
+        name: 'Attention',
+        type: 'string',
+        description: 'Conditions that a person should look at: HubBehind, TwoHubs, Held, …',
+        value: (o) => attention(o as Site),
+      },
+      {
         name: 'Version',
         type: 'string',
         description: 'Version of the agent.',
@@ -81,6 +102,25 @@ export function siteDefinition(view: FleetView): ResourceDefinition {
   };
 }
 
+/** Conditions that ask for a look, the worst first, with the status in which they do. */
+const attentionConditions: readonly (readonly [type: string, status: Condition['status']])[] = [
+  ['TwoHubs', 'True'],
+  ['HubBehind', 'True'],
+  ['DesiredStateAccepted', 'False'],
+  ['RemovalRefused', 'True'],
+  ['RemovalHeld', 'True'],
+  ['KeyRevoked', 'True'],
+  ['Held', 'True'],
+];
+
+function attention({ status }: Site): string | undefined {
+  const found = attentionConditions.filter(([type, faulty]) =>
+    status?.conditions?.some((c) => c.type === type && c.status === faulty),
+  );
+  const names = found.map(([type]) => (type === 'DesiredStateAccepted' ? 'StateRefused' : type));
+  return names.length === 0 ? undefined : names.join(',');
+}
+
 /** What is filled in when read is not stored, whoever sends it back. */
 function withoutReadFields(site: Site): Site {
   if (!site.status) return site;
@@ -100,6 +140,7 @@ function validateSite({ metadata, spec }: Site): FieldError[] {
     );
   }
   errors.push(...validateDuration(spec?.connectivity?.expected, 'spec.connectivity.expected'));
+  errors.push(...validateWindows(spec ?? {}, 'spec'));
   for (const name of Object.keys(spec?.variables ?? {})) {
     if (!isVariableName(name)) {
       errors.push(
@@ -146,12 +187,14 @@ async function decorateSites(objects: readonly Site[], view: FleetView): Promise
       connectivity,
       ...(lastSeenTime === undefined ? {} : { lastSeenTime }),
       epoch: epochs.get(name) ?? 0,
-      applications: applications.get(name) ?? { wanted: 0, running: 0, progressing: 0, failed: 0 },
+      applications: applications.get(name) ?? { ...noApplications },
     });
   });
 }
 
-type ApplicationCounts = NonNullable<SiteStatus['applications']>;
+type ApplicationCounts = Required<NonNullable<SiteStatus['applications']>>;
+
+const noApplications: ApplicationCounts = { wanted: 0, running: 0, progressing: 0, prepared: 0, failed: 0 };
 
 function countApplications(rows: readonly DeliveryRow[]): Map<string, ApplicationCounts> {
   const bySite = new Map<string, ApplicationCounts>();
@@ -159,7 +202,7 @@ function countApplications(rows: readonly DeliveryRow[]): Map<string, Applicatio
     if (row.phase !== 'Wanted') continue;
     let counts = bySite.get(row.site);
     if (!counts) {
-      counts = { wanted: 0, running: 0, progressing: 0, failed: 0 };
+      counts = { ...noApplications };
       bySite.set(row.site, counts);
     }
     const state = deliveryState(row);
@@ -167,6 +210,7 @@ function countApplications(rows: readonly DeliveryRow[]): Map<string, Applicatio
     if (state === 'Running') counts.running += 1;
     else if (state === 'Failed' || state === 'Refused') counts.failed += 1;
     else counts.progressing += 1;
+    if (state === 'Prepared') counts.prepared += 1;
   }
   return bySite;
 }

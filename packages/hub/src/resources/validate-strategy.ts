@@ -4,6 +4,7 @@ import {
   fieldInvalid,
   parseDuration,
   type RolloutStrategy,
+  validateLabelSelector,
   type Wave,
 } from '@selvedge/api';
 import { counted } from '../rollout/counted.ts';
@@ -20,24 +21,55 @@ export function validateStrategy(strategy: RolloutStrategy | undefined, path: st
   return [
     ...validateWaves(strategy.waves, `${path}.waves`),
     ...validateDuration(strategy.deadline, `${path}.deadline`),
+    ...validateDuration(strategy.prepare?.deadline, `${path}.prepare.deadline`),
   ];
 }
 
 function validateWaves(waves: readonly Wave[] | undefined, path: string): FieldError[] {
   if (waves === undefined) return [];
-  const errors = waves.flatMap(({ soak }, index) => validateDuration(soak, `${path}[${index}].soak`));
+  const errors = waves.flatMap((wave, index) => validateWave(wave, `${path}[${index}]`));
+  errors.push(...validateNames(waves, path));
   for (const unit of ['sites', 'percent'] as const) errors.push(...validateGrowth(waves, unit, path));
   const last = waves.at(-1);
   if (last !== undefined && last.percent !== 100) {
     errors.push(
       fieldInvalid(
         path,
-        waves
-          .map(({ sites, percent }) => (percent === undefined ? counted(sites ?? 0, 'site') : `${percent}%`))
-          .join(', '),
+        waves.map(reachOf).join(', '),
         'never reach every site: the last wave must have percent: 100',
       ),
     );
+  }
+  return errors;
+}
+
+function reachOf({ sites, percent, siteNames }: Wave): string {
+  if (percent !== undefined) return `${percent}%`;
+  if (sites !== undefined) return counted(sites, 'site');
+  return siteNames === undefined ? 'selected sites' : counted(siteNames.length, 'named site');
+}
+
+function validateWave({ soak, minSample, maxConcurrent, siteSelector }: Wave, path: string): FieldError[] {
+  const errors = validateDuration(soak, `${path}.soak`);
+  for (const [field, part] of Object.entries({ minSample, maxConcurrent })) {
+    if (typeof part === 'string' && Number.parseInt(part, 10) === 0) {
+      errors.push(fieldInvalid(`${path}.${field}`, part, 'must be at least 1 site or 1%'));
+    }
+  }
+  if (siteSelector !== undefined) errors.push(...validateLabelSelector(siteSelector, `${path}.siteSelector`));
+  return errors;
+}
+
+/** A site is in one wave: one that names it again would wait for nobody. */
+function validateNames(waves: readonly Wave[], path: string): FieldError[] {
+  const waveOf = new Map<string, string>();
+  const errors: FieldError[] = [];
+  for (const [index, { name, siteNames }] of waves.entries()) {
+    for (const site of siteNames ?? []) {
+      const before = waveOf.get(site);
+      if (before === undefined) waveOf.set(site, name);
+      else errors.push(fieldInvalid(`${path}[${index}].siteNames`, site, `is in wave ${before} already`));
+    }
   }
   return errors;
 }

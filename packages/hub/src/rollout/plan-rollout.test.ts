@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { SimulatedFleet } from './testing/simulated-fleet.ts';
+import type { DeliveryState } from '@selvedge/api';
+import { digestOf, SimulatedFleet } from './testing/simulated-fleet.ts';
 
 const canaryThenAll = {
   waves: [
@@ -9,21 +10,25 @@ const canaryThenAll = {
     { name: 'rest', percent: 100 },
   ],
 };
+const soaking = {
+  waves: [
+    { name: 'canary', sites: 1, soak: '10m' },
+    { name: 'rest', percent: 100 },
+  ],
+};
 const shops = (count: number) => Array.from({ length: count }, (_, index) => `shop-${index + 1}`);
-const minute = 60_000;
+const crashes = { prepare: 'passes', run: 'crashes' } as const;
+const neverHealthy = { prepare: 'passes', run: 'never' } as const;
+const neverPrepared = { prepare: 'never', run: 'healthy' } as const;
+const minute = 60;
 
 function phases(fleet: SimulatedFleet): string[] {
   return (fleet.status?.waves ?? []).map((wave) => `${wave.name}:${wave.phase}:${wave.sites}`);
 }
-
-/** Everybody who was given something answers, until nothing moves. */
-function settle(fleet: SimulatedFleet): void {
-  for (let round = 0; round < 20; round++) {
-    const plan = fleet.step();
-    const moved = plan.assign.length > 0 || plan.join.length > 0;
-    for (const name of fleet.siteNames) fleet.answer(name);
-    if (!moved && plan.status.phase === 'Completed') return;
-  }
+function first(names: readonly string[]): string {
+  const [name] = names;
+  assert.ok(name !== undefined);
+  return name;
 }
 
 describe('waves', () => {
@@ -31,11 +36,12 @@ describe('waves', () => {
     const fleet = new SimulatedFleet(canaryThenAll, shops(10));
     fleet.step();
     assert.deepEqual(phases(fleet), ['canary:Progressing:1', 'early:Waiting:4', 'rest:Waiting:5']);
-    assert.equal(fleet.assigned().length, 1);
-    const [canary = ''] = fleet.assigned();
-    fleet.answer(canary, 'Activating');
+    const canary = first(fleet.assigned());
+    fleet.setOutcome('a', neverHealthy, canary);
+    fleet.exchange(canary);
     assert.deepEqual(fleet.step().assign, []);
-    fleet.answer(canary);
+    fleet.setOutcome('a', { prepare: 'passes', run: 'healthy' }, canary);
+    fleet.exchange(canary);
     fleet.step();
     assert.deepEqual(phases(fleet), ['canary:Passed:1', 'early:Progressing:4', 'rest:Waiting:5']);
     assert.equal(fleet.assigned().length, 5);
@@ -43,54 +49,68 @@ describe('waves', () => {
       fleet.status?.message ?? '',
       /^wave early waits for shop-\d+, shop-\d+, shop-\d+ and 1 more$/,
     );
-    settle(fleet);
+    const plan = fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
+    assert.equal(plan.status.message, 'runs at 10 of 10 sites');
     assert.deepEqual(fleet.status?.sites, {
       wanted: 10,
       running: 10,
       progressing: 0,
+      prepared: 0,
+      held: 0,
       failed: 0,
       away: 0,
+      overdue: 0,
       waiting: 0,
     });
+    assert.equal(fleet.status?.activation?.sites, 10);
+    assert.equal(fleet.releases.get('a')?.isApproved, true);
   });
 
   test('soak from when the last site became healthy, and wake up when that is over', () => {
-    const fleet = new SimulatedFleet(
-      {
-        waves: [
-          { name: 'canary', sites: 1, soak: '10m' },
-          { name: 'rest', percent: 100 },
-        ],
-      },
-      shops(3),
-    );
+    const fleet = new SimulatedFleet(soaking, shops(3));
     fleet.step();
-    const [canary = ''] = fleet.assigned();
-    fleet.answer(canary);
+    const canary = first(fleet.assigned());
+    fleet.exchange(canary);
     const plan = fleet.step();
     assert.equal(plan.status.waves?.[0]?.phase, 'Soaking');
     assert.equal(plan.wakeInSeconds, 600);
     assert.match(plan.status.message ?? '', /soaks until 2026-01-01T00:10:00/);
-    fleet.now += 5 * minute;
-    fleet.answer(canary, 'Degraded');
-    assert.equal(fleet.step().status.waves?.[0]?.phase, 'Progressing');
-    fleet.now += minute;
-    fleet.answer(canary);
-    fleet.now += 9 * minute;
+    fleet.wait(5 * minute);
+    fleet.setOutcome('a', neverHealthy, canary);
+    fleet.exchange(canary);
+    assert.equal(fleet.step().status.waves?.[0]?.phase, 'Progressing', 'degraded');
+    fleet.wait(minute);
+    fleet.setOutcome('a', { prepare: 'passes', run: 'healthy' }, canary);
+    fleet.exchange(canary);
+    fleet.wait(9 * minute);
     assert.equal(fleet.step().status.waves?.[0]?.phase, 'Soaking');
-    fleet.now += minute;
+    fleet.wait(minute);
     assert.equal(fleet.step().status.waves?.[0]?.phase, 'Passed');
     assert.equal(fleet.assigned().length, 3);
+  });
+
+  test('do not pass while a site of a wave before is ill', () => {
+    const fleet = new SimulatedFleet({ ...canaryThenAll, deadline: '10m' }, shops(10));
+    fleet.step();
+    const canary = first(fleet.assigned());
+    fleet.exchange(canary);
+    fleet.step();
+    fleet.setOutcome('a', neverHealthy, canary);
+    const plan = fleet.settle();
+    assert.deepEqual(phases(fleet), ['canary:Passed:1', 'early:Progressing:4', 'rest:Waiting:5']);
+    assert.equal(plan.status.message, `wave early waits for ${canary} of a wave before, which fell ill`);
+    fleet.setOutcome('a', { prepare: 'passes', run: 'healthy' }, canary);
+    assert.equal(fleet.settle().status.phase, 'Completed');
   });
 
   test('a report of another epoch, digest or application is no evidence', () => {
     const fleet = new SimulatedFleet(canaryThenAll, shops(4));
     fleet.step();
-    const [canary = ''] = fleet.assigned();
-    fleet.sync(canary);
-    const honest = fleet.makeReport(canary, 'Running');
-    assert.ok(honest);
+    const canary = first(fleet.assigned());
+    fleet.fetch(canary);
+    const honest = fleet.site(canary).report(fleet.now);
+    assert.equal(honest?.state, 'Running');
     for (const [seq, lie] of [{ epoch: 0 }, { digest: 'sha256:x' }, { uid: 'other' }].entries()) {
       fleet.deliver(canary, { ...honest, ...lie, seq: honest.seq + seq });
       assert.equal(fleet.step().assign.length, 0, JSON.stringify(lie));
@@ -104,13 +124,19 @@ describe('waves', () => {
     fleet.addSite('late-1');
     fleet.step();
     assert.equal(fleet.assigned().length, 1);
-    settle(fleet);
+    fleet.settle();
     assert.equal(fleet.assigned().length, 5);
     fleet.addSite('late-2');
     const plan = fleet.step();
-    assert.deepEqual(plan.assign, [{ site: 'late-2', wave: 'rest' }]);
+    assert.deepEqual(
+      plan.assign.map(({ site, wave, release }) => ({ site, wave, release })),
+      [{ site: 'late-2', wave: 'rest', release: 'a' }],
+    );
     assert.equal(plan.status.phase, 'Completed');
-    assert.equal(plan.status.sites?.progressing, 1);
+    fleet.setOutcome('a', crashes, 'late-2');
+    const later = fleet.settle();
+    assert.equal(later.status.phase, 'Completed', 'a later failure takes nothing back');
+    assert.match(later.status.message ?? '', /1 failed; take it back with `selvedge rollout revert app`/);
   });
 
   test('with no site at all a rollout waits: the first one is its canary', () => {
@@ -122,21 +148,115 @@ describe('waves', () => {
     assert.equal(fleet.assigned().length, 1);
   });
 
-  test('going back to a release which most sites still run is told by their own reports', () => {
-    const fleet = new SimulatedFleet(canaryThenAll, shops(10));
-    settle(fleet);
-    fleet.startRelease('b');
+  test('draw the sites that they name or select, and the others make up the rest', () => {
+    const fleet = new SimulatedFleet(
+      {
+        waves: [
+          { name: 'lab', siteNames: ['shop-7', 'unknown'] },
+          { name: 'north', siteSelector: { matchLabels: { region: 'north' } } },
+          { name: 'half', percent: 50 },
+          { name: 'rest', percent: 100 },
+        ],
+      },
+      shops(10),
+    );
+    for (const name of ['shop-7', 'shop-8', 'shop-9']) fleet.site(name).labels['region'] = 'north';
     fleet.step();
-    const [canary = ''] = fleet.assigned('b');
-    fleet.answer(canary, 'Failed');
-    assert.equal(fleet.step().status.phase, 'Paused');
-    fleet.startRelease('a');
+    assert.deepEqual(phases(fleet), [
+      'lab:Progressing:1',
+      'north:Waiting:2',
+      'half:Waiting:2',
+      'rest:Waiting:5',
+    ]);
+    assert.deepEqual(fleet.assigned(), ['shop-7']);
+    fleet.exchange('shop-7');
     fleet.step();
-    assert.equal(fleet.assigned('a').length, 10);
-    assert.equal(fleet.status?.waves?.[0]?.phase, 'Progressing', 'the old report of a does not count');
-    fleet.answer(canary);
-    fleet.step();
+    assert.deepEqual(fleet.assigned().toSorted(), ['shop-7', 'shop-8', 'shop-9']);
+    fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
+  });
+
+  test('named sites are not replaced by others; a wave that names nobody passes', () => {
+    const strategy = {
+      waves: [
+        { name: 'none', siteNames: ['unknown'] },
+        { name: 'lab', siteNames: ['shop-2'] },
+        { name: 'rest', percent: 100 },
+      ],
+    };
+    const fleet = new SimulatedFleet(strategy, shops(4));
+    fleet.disconnect('shop-2');
+    const plan = fleet.settle();
+    assert.deepEqual(phases(fleet), ['none:Passed:0', 'lab:Progressing:1', 'rest:Waiting:3']);
+    assert.match(plan.status.message ?? '', /`selvedge rollout promote app --skip-gates`/);
+    fleet.waivedWaves.add('lab');
+    fleet.settle();
+    assert.equal(fleet.status?.phase, 'Completed');
+  });
+
+  test('with manual approval wait for a person', () => {
+    const fleet = new SimulatedFleet(
+      {
+        waves: [
+          { name: 'canary', sites: 1 },
+          { name: 'rest', percent: 100, approval: 'Manual' },
+        ],
+      },
+      shops(4),
+    );
+    const plan = fleet.settle();
+    assert.deepEqual(phases(fleet), ['canary:Passed:1', 'rest:AwaitingApproval:3']);
+    assert.equal(
+      plan.status.message,
+      'wave rest (3 sites) waits for a person: let it begin with `selvedge rollout promote app`',
+    );
+    fleet.approvedWaves.add('rest');
+    fleet.settle();
+    assert.equal(fleet.status?.phase, 'Completed');
+  });
+
+  test('work on no more sites at the same time than maxConcurrent says', () => {
+    const fleet = new SimulatedFleet({ waves: [{ name: 'all', percent: 100, maxConcurrent: 2 }] }, shops(6));
+    fleet.disconnect('shop-3');
+    fleet.step();
+    assert.equal(fleet.assigned().length, 2);
+    fleet.exchange(first(fleet.assigned()));
+    fleet.step();
+    assert.equal(fleet.assigned().length, 3);
+    fleet.settle();
+    assert.equal(fleet.status?.phase, 'Completed');
+    assert.equal(fleet.assigned().length, 5, 'silent sites would all begin when they return');
+    fleet.connect('shop-3');
+    fleet.settle();
+    assert.equal(fleet.status?.sites?.running, 6);
+  });
+
+  test('need as many proofs as minSample says; a site in touch stands in for a silent one', () => {
+    const fleet = new SimulatedFleet(
+      {
+        waves: [
+          { name: 'early', sites: 3, minSample: 3 },
+          { name: 'rest', percent: 100 },
+        ],
+      },
+      shops(10),
+    );
+    fleet.step();
+    assert.equal(fleet.assigned().length, 3);
+    fleet.disconnect(first(fleet.assigned()));
+    fleet.step();
+    assert.deepEqual(phases(fleet), ['early:Progressing:4', 'rest:Waiting:6']);
+    fleet.settle();
+    assert.equal(fleet.status?.phase, 'Completed');
+  });
+
+  test('a wave whose gates a person waived passes without soak and sample, failures still count', () => {
+    const fleet = new SimulatedFleet(soaking, shops(3));
+    fleet.settle();
+    assert.deepEqual(phases(fleet), ['canary:Soaking:1', 'rest:Waiting:2']);
+    fleet.waivedWaves.add('canary');
+    fleet.step();
+    assert.equal(fleet.status?.waves?.[0]?.phase, 'Passed');
   });
 });
 
@@ -144,16 +264,16 @@ describe('sites that are away', () => {
   test('never block a wave and are not counted as failed', () => {
     const fleet = new SimulatedFleet(canaryThenAll, shops(10));
     for (const name of ['shop-2', 'shop-5', 'shop-9']) fleet.disconnect(name);
-    settle(fleet);
+    fleet.site('shop-9').isOverdue = true;
+    fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
-    assert.equal(fleet.status?.sites?.away, 3);
-    assert.equal(fleet.status?.sites?.running, 7);
+    assert.deepEqual([fleet.status?.sites?.away, fleet.status?.sites?.overdue], [2, 1]);
     assert.equal(fleet.status?.message, 'runs at 7 of 10 sites; 3 away, to catch up on return');
-    fleet.now += 400 * 24 * 60 * minute;
+    fleet.now += 400 * 24 * 3600_000;
     fleet.connect('shop-5');
     fleet.step();
     assert.equal(fleet.status?.sites?.failed, 0, 'the deadline counts from its return');
-    fleet.answer('shop-5');
+    fleet.exchange('shop-5');
     fleet.step();
     assert.equal(fleet.status?.sites?.running, 8);
   });
@@ -161,34 +281,25 @@ describe('sites that are away', () => {
   test('when the canary goes silent, one that is in touch stands in for it', () => {
     const fleet = new SimulatedFleet(canaryThenAll, shops(10));
     fleet.step();
-    const [canary = ''] = fleet.assigned();
-    fleet.disconnect(canary);
+    fleet.disconnect(first(fleet.assigned()));
     const plan = fleet.step();
     assert.equal(plan.assign.length, 1);
     assert.deepEqual(phases(fleet), ['canary:Progressing:2', 'early:Waiting:3', 'rest:Waiting:5']);
-    fleet.answer(plan.assign[0]?.site ?? '');
+    fleet.exchange(plan.assign[0]?.site ?? '');
     fleet.step();
     assert.equal(fleet.status?.waves?.[0]?.phase, 'Passed');
   });
 
   test('a canary that goes silent during its soak proves nothing', () => {
-    const fleet = new SimulatedFleet(
-      {
-        waves: [
-          { name: 'canary', sites: 1, soak: '10m' },
-          { name: 'rest', percent: 100 },
-        ],
-      },
-      shops(3),
-    );
+    const fleet = new SimulatedFleet(soaking, shops(3));
     fleet.step();
-    const [canary = ''] = fleet.assigned();
-    fleet.answer(canary);
-    fleet.now += minute;
+    const canary = first(fleet.assigned());
+    fleet.exchange(canary);
+    fleet.wait(minute);
     fleet.disconnect(canary);
     fleet.step();
     assert.equal(fleet.assigned().length, 2, 'a stand-in, not the rest');
-    fleet.now += 20 * minute;
+    fleet.wait(20 * minute);
     fleet.connect(canary);
     fleet.step();
     assert.equal(fleet.status?.waves?.[0]?.phase, 'Progressing', 'the stand-in has not answered');
@@ -199,69 +310,73 @@ describe('sites that are away', () => {
     for (const name of fleet.siteNames) fleet.disconnect(name);
     fleet.step();
     assert.equal(fleet.assigned().length, 1);
-    assert.match(fleet.status?.message ?? '', /the first one to come back tries the release/);
-    const returning = fleet.siteNames.find((name) => !fleet.assigned().includes(name)) ?? '';
+    assert.match(fleet.status?.message ?? '', /the next one to answer goes on with it/);
+    const returning = first(fleet.siteNames.filter((name) => !fleet.assigned().includes(name)));
     fleet.connect(returning);
-    assert.deepEqual(fleet.step().assign, [{ site: returning, wave: 'canary' }]);
-    fleet.answer(returning);
-    settle(fleet);
+    const { assign } = fleet.step();
+    assert.deepEqual(
+      assign.map(({ site, wave }) => ({ site, wave })),
+      [{ site: returning, wave: 'canary' }],
+    );
+    fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
     assert.equal(fleet.status?.sites?.away, 9);
   });
 
-  test('after several releases they go straight to the newest', () => {
+  test('held sites are a bucket of their own: nobody waits for them, one that is free stands in', () => {
     const fleet = new SimulatedFleet(canaryThenAll, shops(4));
-    settle(fleet);
-    fleet.disconnect('shop-3');
-    for (const release of ['b', 'c', 'd']) {
-      fleet.startRelease(release);
-      settle(fleet);
-    }
-    assert.equal(fleet.rows.get('shop-3')?.release, 'd');
+    fleet.step();
+    const canary = first(fleet.assigned());
+    fleet.site(canary).holdsItself = true;
+    fleet.exchange(canary);
+    fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
+    assert.equal(fleet.status?.sites?.held, 1);
+    assert.equal(fleet.site(canary).active, undefined);
+    fleet.now += 999 * minute * 1000;
+    assert.equal(fleet.step().status.sites?.failed, 0);
+    fleet.site(canary).holdsItself = false;
+    fleet.settle();
+    assert.equal(fleet.status?.sites?.running, 4);
+  });
+
+  test('a site that does not follow this hub gets no order at all', () => {
+    const fleet = new SimulatedFleet(canaryThenAll, shops(4));
+    fleet.site('shop-2').held = { reason: 'HubBehind', message: 'the hub was restored from a backup' };
+    fleet.settle();
+    assert.equal(fleet.status?.phase, 'Completed');
+    assert.equal(fleet.status?.sites?.held, 1);
+    assert.equal(fleet.rows.get('shop-2'), undefined);
+  });
+
+  test('what was adopted from a site, and is no Release here, stays until a newer rollout', () => {
+    const fleet = new SimulatedFleet(canaryThenAll, shops(4));
+    fleet.settle();
+    fleet.now += 1000;
+    fleet.rows.set('shop-2', {
+      ...fleet.row('shop-2'),
+      digest: 'sha256:gone',
+      release: 'gone',
+      rollout: '',
+      assignedAt: new Date(fleet.now).toISOString(),
+    });
+    const plan = fleet.step();
+    assert.deepEqual(plan.assign, []);
+    assert.equal(plan.status.sites?.held, 1);
+    fleet.startRelease('b');
+    fleet.now += 1000;
+    fleet.settle();
+    assert.equal(fleet.row('shop-2').digest, digestOf('b'));
   });
 });
 
-describe('failing sites', () => {
-  test('beyond the budget pause the rollout, name the site and its reason; recovery goes on by itself', () => {
-    const fleet = new SimulatedFleet(canaryThenAll, shops(10));
-    fleet.step();
-    const [canary = ''] = fleet.assigned();
-    fleet.sync(canary);
-    const report = fleet.makeReport(canary, 'Failed');
-    assert.ok(report);
-    fleet.deliver(canary, { ...report, reason: 'ImagePullFailed', message: 'no such image' });
-    const plan = fleet.step();
-    assert.equal(plan.status.phase, 'Paused');
-    assert.equal(plan.status.conditions?.find((c) => c.type === 'Progressing')?.reason, 'BudgetExceeded');
-    assert.match(
-      plan.status.message ?? '',
-      new RegExp(`1 site failed, the budget allows 0: ${canary} \\(ImagePullFailed: no such image\\)`),
-    );
-    assert.deepEqual(plan.failures, [{ site: canary, reason: 'ImagePullFailed', message: 'no such image' }]);
-    fleet.now += 1000 * minute;
-    assert.deepEqual(fleet.step().assign, []);
-    fleet.answer(canary);
-    assert.equal(fleet.step().status.phase, 'Progressing');
-    assert.equal(fleet.assigned().length, 5);
-  });
-
-  test('within the budget do not stop it', () => {
-    const fleet = new SimulatedFleet({ ...canaryThenAll, budget: { failed: '10%' } }, shops(10));
-    fleet.step();
-    const [canary = ''] = fleet.assigned();
-    fleet.answer(canary, 'Failed');
-    const plan = fleet.step();
-    assert.equal(plan.assign.length, 1, 'another site tries it before more get it');
-    settle(fleet);
-    fleet.site(canary);
-    assert.equal(fleet.status?.phase, 'Completed');
-  });
-
+describe('deadlines', () => {
   test('a site in touch that never answers has failed after the deadline, not before', () => {
-    const fleet = new SimulatedFleet({ ...canaryThenAll, deadline: '5m' }, shops(3));
-    const { wakeInSeconds } = fleet.step();
-    assert.equal(wakeInSeconds, undefined);
+    const fleet = new SimulatedFleet(
+      { ...canaryThenAll, prepare: { deadline: '5m' }, onBreach: 'Pause' },
+      shops(3),
+    );
+    fleet.step();
     assert.equal(fleet.step().wakeInSeconds, 330);
     fleet.now += 329_000;
     assert.equal(fleet.step().status.phase, 'Progressing');
@@ -271,39 +386,140 @@ describe('failing sites', () => {
     assert.equal(plan.failures[0]?.reason, 'DeadlineExceeded');
   });
 
-  test('a site without a variable is not given the release, and named', () => {
-    const fleet = new SimulatedFleet(canaryThenAll, shops(3));
-    fleet.releaseVariables = ['city'];
-    for (const name of shops(3)) fleet.site(name).variables.add('city');
+  test('do not run while a site waits for a window, a blackout or an instant', () => {
+    const fleet = new SimulatedFleet({ ...canaryThenAll, deadline: '5m' }, shops(3));
     fleet.step();
-    const [canary = ''] = fleet.assigned();
-    const other = shops(3).find((name) => name !== canary) ?? '';
-    fleet.site(other).variables.clear();
+    const canary = first(fleet.assigned());
+    fleet.site(canary).windowOpen = false;
+    fleet.exchange(canary);
     fleet.step();
-    assert.equal(fleet.status?.phase, 'Progressing', 'the budget counts it when its wave begins');
-    assert.equal(fleet.status?.failures?.[0]?.site, other, 'people learn of it before');
-    fleet.answer(canary);
-    settle(fleet);
-    assert.equal(fleet.status?.phase, 'Paused');
-    assert.match(
-      fleet.status?.message ?? '',
-      new RegExp(`${other} \\(VariableUndefined: .* not define city`),
-    );
-    assert.ok(!fleet.assigned().includes(other));
-    fleet.site(other).variables.add('city');
-    settle(fleet);
-    assert.equal(fleet.status?.phase, 'Completed');
+    fleet.now += 100 * 24 * 3600_000;
+    const plan = fleet.step();
+    assert.equal(plan.status.phase, 'Progressing');
+    assert.equal(plan.status.sites?.prepared, 1);
+    assert.equal(plan.wakeInSeconds, undefined);
+    assert.equal(plan.status.message, `wave canary waits for the activate window at ${canary}`);
   });
 
-  test('a pause by a person holds back what is not out yet', () => {
-    const fleet = new SimulatedFleet(canaryThenAll, shops(4));
+  test('after activation the time to become healthy counts, and only in touch', () => {
+    const fleet = new SimulatedFleet({ ...canaryThenAll, deadline: '5m', onBreach: 'Pause' }, shops(1));
+    fleet.setOutcome('a', neverHealthy);
     fleet.step();
-    fleet.isPaused = true;
-    fleet.answer(fleet.assigned()[0] ?? '');
-    const plan = fleet.step();
-    assert.deepEqual([plan.status.phase, plan.assign, plan.join], ['Paused', [], []]);
-    fleet.isPaused = false;
-    settle(fleet);
+    fleet.exchange('shop-1');
+    fleet.disconnect('shop-1');
+    fleet.now += 1000 * minute * 1000;
+    assert.equal(fleet.step().status.sites?.away, 1);
+    fleet.connect('shop-1');
+    assert.equal(fleet.step().wakeInSeconds, 330);
+    fleet.now += 330_000;
+    assert.equal(
+      fleet.step().failures[0]?.message,
+      'did not become healthy within 300s in touch with the hub; it last said Activating',
+    );
+  });
+});
+
+describe('prepare, then activate', () => {
+  const together = { waves: [{ name: 'all', percent: 100 }], prepare: { threshold: '75%', deadline: '1h' } };
+
+  test('nobody activates before the threshold is prepared, then all may', () => {
+    const fleet = new SimulatedFleet(together, shops(4));
+    for (const name of ['shop-1', 'shop-2']) fleet.setOutcome('a', neverPrepared, name);
+    const plan = fleet.settle();
+    assert.deepEqual([plan.status.waves?.[0]?.phase, fleet.running().length], ['Preparing', 0]);
+    assert.equal(
+      plan.status.message,
+      'wave all prepares: 2 of at least 3 sites ready, waits for shop-1, shop-2',
+    );
+    assert.equal(plan.status.waves?.[0]?.activateTime, undefined);
+    fleet.setOutcome('a', { prepare: 'passes', run: 'healthy' }, 'shop-1');
+    fleet.settle();
+    assert.equal(fleet.running().length, 3);
+    assert.ok(fleet.status?.waves?.[0]?.activateTime);
+    assert.equal(fleet.row('shop-2').terms.activate, 'Window', 'it prepares and goes on');
+  });
+
+  test('a waived threshold lets those activate that can', () => {
+    const fleet = new SimulatedFleet(together, shops(4));
+    fleet.setOutcome('a', neverPrepared);
+    fleet.setOutcome('a', { prepare: 'passes', run: 'healthy' }, 'shop-1');
+    fleet.settle();
+    assert.equal(fleet.running().length, 0);
+    fleet.waivedWaves.add('all');
+    fleet.settle();
+    assert.deepEqual(fleet.running(), ['shop-1']);
+  });
+
+  test('silent and held sites do not hold up the threshold', () => {
+    const fleet = new SimulatedFleet({ ...together, prepare: {} }, shops(4));
+    fleet.disconnect('shop-1');
+    fleet.site('shop-2').holdsItself = true;
+    fleet.settle();
+    assert.deepEqual(fleet.running(), ['shop-3', 'shop-4']);
+  });
+
+  test('at an instant prepared sites switch by themselves, link or no link', () => {
+    const at = '2026-01-01T03:00:00Z';
+    const fleet = new SimulatedFleet({ ...together, activate: { when: 'At', at } }, shops(4));
+    const plan = fleet.settle();
+    assert.deepEqual(fleet.row('shop-1').terms, {
+      activate: 'At',
+      activateAt: at,
+      attempt: 1,
+      prepareSeconds: 3600,
+    });
+    assert.equal(plan.status.waves?.[0]?.activateTime, new Date(at).toISOString());
+    assert.match(plan.status.message ?? '', /wave all waits for the instant 2026-01-01T03:00:00Z at shop-/);
+    for (const name of fleet.siteNames) fleet.disconnect(name);
+    fleet.wait(3 * 3600 - 1);
+    assert.equal(fleet.running().length, 0);
+    fleet.wait(1);
+    assert.equal(fleet.running().length, 4);
+    for (const name of fleet.siteNames) fleet.connect(name);
+    fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
+    assert.deepEqual(fleet.status?.activation, {
+      firstTime: '2026-01-01T03:00:00.000Z',
+      lastTime: '2026-01-01T03:00:00.000Z',
+      sites: 4,
+    });
+  });
+
+  test('an instant that is moved reaches those that have not switched yet', () => {
+    const fleet = new SimulatedFleet(
+      { waves: together.waves, activate: { when: 'At', at: '2026-01-01T03:00:00Z' } },
+      shops(2),
+    );
+    fleet.settle();
+    fleet.strategy = { waves: together.waves, activate: { when: 'At', at: '2026-01-02T03:00:00Z' } };
+    fleet.settle();
+    fleet.wait(4 * 3600);
+    assert.equal(fleet.running().length, 0);
+    fleet.wait(24 * 3600);
+    assert.equal(fleet.running().length, 2);
+  });
+});
+
+describe('what a site says last', () => {
+  test('every state of a site in touch has its bucket', () => {
+    const cases: [DeliveryState, string][] = [
+      ['Preparing', 'progressing'],
+      ['Prepared', 'prepared'],
+      ['Activating', 'progressing'],
+      ['Running', 'running'],
+      ['Degraded', 'progressing'],
+      ['Failed', 'failed'],
+      ['Refused', 'failed'],
+    ];
+    for (const [state, bucket] of cases) {
+      const fleet = new SimulatedFleet({ onBreach: 'Pause' }, shops(1));
+      fleet.step();
+      fleet.fetch('shop-1');
+      const report = fleet.site('shop-1').report(fleet.now);
+      assert.ok(report);
+      fleet.deliver('shop-1', { ...report, state });
+      const counts: Record<string, number> = { ...fleet.step().status.sites };
+      assert.equal(counts[bucket], 1, state);
+    }
   });
 });

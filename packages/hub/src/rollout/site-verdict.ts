@@ -1,110 +1,100 @@
-import type { ItemReport } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
+import { type Deadline, deadlineOf } from './deadlines.ts';
+import { evidenceOf, isOwn } from './evidence.ts';
 import type { RolloutInput, SiteFacts } from './rollout-input.ts';
 
 /**
- * What is known of one site and one release.
- * - succeeded: the site itself says that this release runs, since `since`.
+ * What is known of one site and the release of the rollout.
+ * - succeeded: the site itself says that it runs.
  * - failed: the site says that it does not, or is in touch and has not answered by its deadline.
- * - pending: in touch, and may still answer; `deadline` is when it will have failed.
- * - away: silent, so nothing follows from its silence.
+ * - pending, prepared: in touch, and may still answer; `deadline` is when it will have failed.
+ * - held: in touch, but a person, or the Site, holds changes back there, or it follows another state.
+ * - away, overdue: silent, so nothing follows from its silence.
+ * - blocked: it cannot be given the release: a variable is missing.
  */
 export type SiteVerdict =
-  | { readonly verdict: 'succeeded'; readonly since: number }
+  | { readonly verdict: 'succeeded' }
   | { readonly verdict: 'failed'; readonly reason: string; readonly message: string }
-  | { readonly verdict: 'pending'; readonly deadline?: number }
-  | { readonly verdict: 'away' };
+  | { readonly verdict: 'pending' | 'prepared'; readonly deadline?: Deadline; readonly waitsFor?: string }
+  | { readonly verdict: 'held'; readonly reason: string; readonly message: string }
+  | { readonly verdict: 'away' | 'overdue' }
+  | { readonly verdict: 'blocked'; readonly reason: string; readonly message: string };
 
-/** The agent keeps the same deadline and knows why; the hub judges by itself only when the agent stays mute. */
-export const answerGraceSeconds = 30;
-
-/** Whether the row is an assignment of this release (and not of one before, nor of an application of the same name). */
-export function isAssigned(row: DeliveryRow | undefined, input: RolloutInput): row is DeliveryRow {
-  return (
-    row !== undefined &&
-    row.phase === 'Wanted' &&
-    row.applicationUid === input.applicationUid &&
-    row.digest === input.release.digest
-  );
-}
-
-/**
- * The newest report, if it speaks of this very assignment. The epoch proves the order: the agent learns it from the
- * assignment, so no report from before can carry it, whatever its clock says.
- */
-export function evidence(row: DeliveryRow): DeliveryRow['report'] {
-  const report = row.report;
-  const isOfThisAssignment =
-    report !== undefined &&
-    report.uid === row.applicationUid &&
-    report.digest === row.digest &&
-    report.epoch === row.epoch;
-  return isOfThisAssignment ? report : undefined;
-}
-
-export function missingVariables(site: SiteFacts, input: RolloutInput): string[] {
-  return input.release.variables.filter((name) => !site.variables.has(name));
-}
-
-export function judgeSite(site: SiteFacts, input: RolloutInput, deadlineSeconds: number): SiteVerdict {
-  const row = input.rows.get(site.name);
-  if (!isAssigned(row, input)) {
-    const missing = missingVariables(site, input);
-    if (missing.length > 0) return variableUndefined(missing);
-    return site.connectedSince === undefined ? { verdict: 'away' } : { verdict: 'pending' };
-  }
-  const report = evidence(row);
+/** @param row by which the application is wanted there now */
+export function judgeSite(site: SiteFacts, row: DeliveryRow | undefined, input: RolloutInput): SiteVerdict {
+  if (!isOwn(row, input)) return judgeUnassigned(site, row, input);
+  const report = evidenceOf(row);
   switch (report?.state) {
     case 'Running':
-      return { verdict: 'succeeded', since: beganAt(report, row) };
+      return { verdict: 'succeeded' };
     case 'Failed':
     case 'Refused':
       return {
         verdict: 'failed',
-        reason: report.reason ?? report.state,
+        reason: report.reason ?? report.wentBack ?? report.state,
         message: report.message ?? 'the site gave no reason',
       };
-    case 'Degraded':
-      return judgeWaiting(site, { ...input, begin: beganAt(report, row), deadlineSeconds, report });
     default:
-      return judgeWaiting(site, { ...input, begin: instant(row.assignedAt), deadlineSeconds, report });
+      return judgeUnanswered(site, row, input);
   }
 }
 
-/** Time counts against a site only while it is in touch. */
-function judgeWaiting(
-  site: SiteFacts,
-  wait: { begin: number; deadlineSeconds: number; now: number; report: ItemReport | undefined },
-): SiteVerdict {
-  if (site.connectedSince === undefined) return { verdict: 'away' };
-  const begin = Math.max(wait.begin, site.connectedSince);
-  const deadline = begin + (wait.deadlineSeconds + answerGraceSeconds) * 1000;
-  if (wait.now < deadline) return { verdict: 'pending', deadline };
-  const { report } = wait;
-  const last = report ? `; it last said ${report.state}${report.message ? `: ${report.message}` : ''}` : '';
+function judgeUnassigned(site: SiteFacts, row: DeliveryRow | undefined, input: RolloutInput): SiteVerdict {
+  const missing = input.release.variables.filter((name) => !site.variables.has(name));
+  if (missing.length > 0) {
+    return {
+      verdict: 'blocked',
+      reason: 'VariableUndefined',
+      message: `the Site's spec.variables do not define ${missing.join(', ')}`,
+    };
+  }
+  if (site.connectedSince === undefined) return silent(site);
+  if (site.held !== undefined) return { verdict: 'held', ...site.held };
+  if (row !== undefined && isAdopted(row, input)) {
+    return {
+      verdict: 'held',
+      reason: 'Adopted',
+      message: 'what it runs was adopted from the site and is no Release here: the next release replaces it',
+    };
+  }
+  return { verdict: 'pending' };
+}
+
+function judgeUnanswered(site: SiteFacts, row: DeliveryRow, input: RolloutInput): SiteVerdict {
+  if (site.connectedSince === undefined) return silent(site);
+  if (site.held !== undefined) return { verdict: 'held', ...site.held };
+  const report = evidenceOf(row);
+  const waiting = report?.waiting;
+  if (waiting?.reason === 'SiteHold' || waiting?.reason === 'HubHold') {
+    return { verdict: 'held', reason: waiting.reason, message: waiting.message ?? heldBy[waiting.reason] };
+  }
+  const deadline = deadlineOf(site, row);
+  if (deadline !== undefined && input.now >= deadline.time) {
+    const last = report ? `; it last said ${report.state}${report.message ? `: ${report.message}` : ''}` : '';
+    return {
+      verdict: 'failed',
+      reason: report?.state === 'Degraded' ? (report.reason ?? 'Degraded') : 'DeadlineExceeded',
+      message: `did not ${deadline.toDo} within ${deadline.seconds}s in touch with the hub${last}`,
+    };
+  }
   return {
-    verdict: 'failed',
-    reason: report?.state === 'Degraded' ? (report.reason ?? 'Degraded') : 'DeadlineExceeded',
-    message: `not healthy after ${wait.deadlineSeconds}s in touch with the hub${last}`,
+    verdict: report?.state === 'Prepared' ? 'prepared' : 'pending',
+    ...(deadline === undefined ? {} : { deadline }),
+    ...(waiting === undefined ? {} : { waitsFor: waiting.reason }),
   };
 }
 
-function variableUndefined(missing: readonly string[]): SiteVerdict {
-  return {
-    verdict: 'failed',
-    reason: 'VariableUndefined',
-    message: `the Site's spec.variables do not define ${missing.join(', ')}`,
-  };
+const heldBy = {
+  SiteHold: 'a person at the site holds it',
+  HubHold: 'spec.hold of the Site holds it',
+} as const;
+
+function silent(site: SiteFacts): SiteVerdict {
+  return { verdict: site.isOverdue ? 'overdue' : 'away' };
 }
 
-/** When the reported state began: never before the assignment nor after the report came, whatever the site's clock. */
-function beganAt(report: NonNullable<DeliveryRow['report']>, row: DeliveryRow): number {
-  const received = instant(report.receivedAt);
-  const since = Date.parse(report.sinceTime);
-  if (Number.isNaN(since)) return received;
-  return Math.min(Math.max(since, instant(row.assignedAt)), received);
-}
-
-function instant(text: string): number {
-  return Date.parse(text);
+/** Taken over from the site after this rollout began, and of a content that no Release here has: nothing to compare it with. */
+export function isAdopted(row: DeliveryRow, { created, release, others }: RolloutInput): boolean {
+  if (row.rollout !== '' || Date.parse(row.assignedAt) <= created) return false;
+  return row.digest !== release.digest && others.every((other) => other.digest !== row.digest);
 }

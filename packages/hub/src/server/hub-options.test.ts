@@ -10,6 +10,7 @@ describe('hub options', () => {
     assert.equal(options.host, '0.0.0.0');
     assert.equal(options.port, 6480);
     assert.equal(options.syncWaitSeconds, 50);
+    assert.deepEqual(options.removalLimits, { sites: 3, percent: 10 });
     assert.equal(localUrl(options, 6480), 'https://127.0.0.1:6480');
     assert.deepEqual(hubUrls(options, 6480), [`https://${options.machineName}:6480`]);
   });
@@ -53,6 +54,8 @@ describe('hub options', () => {
       [{ auditLogPath: 'none', auditPolicyFile: 'x' }, /--audit-policy-file/],
       [{ auditLogMaxsize: '1.5' }, /--audit-log-maxsize/],
       [{ auditLogMaxbackup: 'all' }, /--audit-log-maxbackup/],
+      [{ removalGuardSites: '-1' }, /--removal-guard-sites/],
+      [{ removalGuardPercent: '101' }, /--removal-guard-percent/],
     ];
     for (const [over, message] of wrong) {
       assert.throws(

@@ -7,14 +7,22 @@ import {
   type AuthenticationOptions,
   resolveAuthenticationOptions,
 } from './authentication-options.ts';
+import type { RemovalLimits } from '../removal/judge-removal.ts';
 import { HubOptionError } from './hub-option-error.ts';
+import { type RegistryFlags, type RegistryOptions, resolveRegistryOptions } from './registry-options.ts';
+import { type RemovalFlags, resolveRemovalOptions } from './removal-options.ts';
 import { resolveStoreOptions, type StoreFlags, type StoreOptions } from './store-options.ts';
 import { resolveServingOptions, type ServingFlags, type ServingOptions } from './serving-options.ts';
 
 export { HubOptionError } from './hub-option-error.ts';
 
 /** As on the command line; `resolveHubOptions` says what is meant. */
-export interface HubOptions extends AuthenticationFlags, ServingFlags, StoreFlags {
+export interface HubOptions
+  extends AuthenticationFlags,
+    ServingFlags,
+    StoreFlags,
+    RemovalFlags,
+    RegistryFlags {
   /** Data directory; made when missing. */
   readonly data: string;
   /** HOST:PORT, default 0.0.0.0:6480. Port 0: any free one. */
@@ -33,6 +41,8 @@ export interface ResolvedHubOptions {
   readonly authentication: AuthenticationOptions;
   readonly serving: ServingOptions;
   readonly store: StoreOptions;
+  readonly removalLimits: RemovalLimits;
+  readonly registries: RegistryOptions;
   readonly dataDirectory: string;
   readonly host: string;
   readonly port: number;
@@ -65,6 +75,8 @@ export function resolveHubOptions(options: HubOptions): ResolvedHubOptions {
     authentication: resolveAuthenticationOptions(options),
     serving: resolveServingOptions(options, options.data),
     store: resolveStoreOptions(options),
+    removalLimits: resolveRemovalOptions(options),
+    registries: resolveRegistryOptions(options),
     ...parseListen(options.listen ?? '0.0.0.0:6480'),
     advertise: (options.advertise ?? []).map(parseAdvertise),
     syncWaitSeconds,

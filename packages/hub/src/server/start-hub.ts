@@ -24,7 +24,9 @@ import { listenError } from './listen-error.ts';
 import { addFleetMetrics } from './fleet-metrics.ts';
 import { openAuditLog } from './open-audit-log.ts';
 import { openHubStore } from './open-hub-store.ts';
+import { openImageSizes } from './registry-options.ts';
 import { renewPeriodically } from './renew-periodically.ts';
+import { addRolloutMetrics } from './rollout-metrics.ts';
 
 /** A hub that serves. */
 export interface Hub {
@@ -77,6 +79,8 @@ async function startParts(
     clock,
     connectedWithinSeconds,
     issueEnrollmentToken: tokenIssuer({ identity, clock, hubUrls: () => advertised }),
+    client: () => api.client(gatewayUser),
+    imageSizes: openImageSizes(options.registries, { clock, logger }),
   });
   const stopAuthentication = new AbortController();
   const authentication = await openHubAuthentication({
@@ -115,7 +119,9 @@ async function startParts(
   const stopControllers = new AbortController();
   const controllers = store.whileLeading(stopControllers.signal, (signal) => {
     const client = api.client(controllersUser);
-    return startControllers({ client, fleet, clock, logger, connectedWithinSeconds, signal }).stopped;
+    const { removalLimits } = options;
+    const shared = { client, fleet, clock, logger, connectedWithinSeconds, removalLimits, signal };
+    return startControllers(shared).stopped;
   });
   started.defer(() => {
     stopControllers.abort();
@@ -125,6 +131,7 @@ async function startParts(
   const gateway = await startGateway({
     client: api.client(gatewayUser),
     fleet,
+    instance: store.instance,
     identity,
     clock,
     logger,
@@ -137,8 +144,9 @@ async function startParts(
     fleet,
     clock,
     connectedWithinSeconds,
-    openPolls: () => gateway.openPolls,
+    gateway,
   });
+  addRolloutMetrics(api.metrics.registry, { objects: store.objects, fleet, clock });
 
   const names = certificateNames(options);
   const tls = new HubTls({ identity, names, files: options.authentication, clock, logger });

@@ -9,6 +9,7 @@ import { after, before, describe, test, type TestContext } from 'node:test';
 import {
   type Application,
   applications,
+  defaultItemTerms,
   type Delivery,
   deliveries,
   type EnrollmentToken,
@@ -139,6 +140,7 @@ describe('two hubs on one PostgreSQL database', requireTool('postgres', 'initdb'
     release: 'till-1',
     digest,
     deadlineSeconds: 600,
+    terms: defaultItemTerms,
     rollout: '',
     wave: '',
   });

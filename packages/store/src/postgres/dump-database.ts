@@ -4,7 +4,7 @@ import type { StoreRecord } from '../store-record.ts';
 import { type BlobRecord, BlobTable } from './blob-table.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { fetchAll } from './fetch-all.ts';
-import { type DeliveryRecord, FleetRows } from './fleet-rows.ts';
+import { type DeliveryRecord, FleetRows, type SiteRecord } from './fleet-rows.ts';
 import { siteKeyColumns } from './fleet-tables.ts';
 import { type HeartbeatRecord, toHeartbeat } from './heartbeat-batch.ts';
 import { type ObjectLog, type StateRow, stateColumns } from './object-log.ts';
@@ -59,12 +59,8 @@ async function* contents(connection: Connection, { cipher, log }: DumpOptions): 
   )) {
     yield { type: 'object', object: log.toObject(row) };
   }
-  for await (const row of fetchAll<{ site: string; epoch: number; variables: Uint8Array }>(
-    connection,
-    'SELECT site, epoch, variables FROM site_state ORDER BY site',
-  )) {
-    const { site, epoch } = row;
-    yield { type: 'site', site, epoch, variables: rows.toVariables(site, row.variables) };
+  for await (const row of fetchAll<SiteRecord>(connection, 'SELECT * FROM site_state ORDER BY site')) {
+    yield { type: 'site', site: row.site, ...rows.toSite(row) };
   }
   for await (const key of fetchAll<SiteKey>(
     connection,

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { isStatusError, type LogFields, type Logger } from '@selvedge/api';
+import { defaultSitePolicy, isStatusError, type LogFields, type Logger } from '@selvedge/api';
 import { systemClock } from '@selvedge/api/node';
 import { startTcpLink } from '@selvedge/testkit';
 import type { ObjectKey, Store, StoreEvent } from '../index.ts';
@@ -160,7 +160,7 @@ describe('a PostgreSQL store in trouble', needsPostgres, () => {
       () => store.objects.currentRevision(),
       () => store.objects.create(key('never'), '{}'),
       () => store.fleet.siteState('s1'),
-      () => store.fleet.setSiteVariables('s1', { a: 1 }),
+      () => store.fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: defaultSitePolicy }),
       () => store.check(),
     ]) {
       const error = await work().then(
@@ -217,7 +217,7 @@ describe('a PostgreSQL store in trouble', needsPostgres, () => {
     await frozen.exec(`BEGIN; SELECT begin_commit(${writer})`);
     const [object] = await Promise.all([
       store.objects.create(key('waits'), '{}'),
-      store.fleet.setSiteVariables('s1', { a: 1 }),
+      store.fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: defaultSitePolicy }),
     ]);
     assert.equal(object.revision, 3);
     assert.ok(frozen.isLost, 'the server has ended its session');

@@ -1,6 +1,6 @@
 import { StatusError, type ItemReport } from '@selvedge/api';
 import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
-import type { DeliveryRow, SiteState } from '../fleet-store.ts';
+import type { DeliveryRow, SiteSettings } from '../fleet-store.ts';
 
 export interface DeliveryRecord {
   readonly site: string;
@@ -13,6 +13,8 @@ export interface DeliveryRecord {
   readonly epoch: number;
   readonly assigned_at: string;
   readonly deadline_seconds: number;
+  readonly terms: string;
+  readonly removal: DeliveryRow['removal'];
   readonly rollout: string;
   readonly wave: string;
   readonly report: string | null;
@@ -22,7 +24,17 @@ export interface DeliveryRecord {
   readonly deleted: boolean;
 }
 
-type Variables = SiteState['variables'];
+export interface SiteRecord {
+  readonly site: string;
+  readonly epoch: number;
+  readonly variables: Uint8Array;
+  readonly policy: string;
+}
+
+export interface SiteFacts extends SiteSettings {
+  readonly epoch: number;
+}
+
 type Report = NonNullable<DeliveryRow['report']>;
 
 /** Begins all JSON of ours; sealed bytes begin with their format version. */
@@ -48,6 +60,8 @@ export class FleetRows {
       epoch: row.epoch,
       assignedAt: row.assigned_at,
       deadlineSeconds: row.deadline_seconds,
+      terms: JSON.parse(row.terms) as DeliveryRow['terms'],
+      removal: row.removal,
       rollout: row.rollout,
       wave: row.wave,
       ...(row.report === null ? {} : { report: this.#toReport(row, row.report) }),
@@ -70,6 +84,8 @@ export class FleetRows {
       epoch: row.epoch,
       assigned_at: row.assignedAt,
       deadline_seconds: row.deadlineSeconds,
+      terms: JSON.stringify(row.terms),
+      removal: row.removal,
       rollout: row.rollout,
       wave: row.wave,
       report: row.report === undefined ? null : JSON.stringify(report),
@@ -81,13 +97,23 @@ export class FleetRows {
     };
   }
 
-  toVariables(site: string, bytes: Uint8Array): Variables {
-    return JSON.parse(this.#open(bytes, variablesPlace(site))) as Variables;
+  toSite(row: SiteRecord): SiteFacts {
+    const variables = JSON.parse(this.#open(row.variables, variablesPlace(row.site)));
+    return {
+      epoch: row.epoch,
+      variables: variables as SiteSettings['variables'],
+      policy: JSON.parse(row.policy) as SiteSettings['policy'],
+    };
   }
 
-  fromVariables(site: string, variables: Variables): Uint8Array {
-    const text = JSON.stringify(variables);
-    return text === '{}' ? Buffer.from(text) : this.#seal(text, variablesPlace(site));
+  fromSite(site: string, facts: SiteFacts): SiteRecord {
+    const text = JSON.stringify(facts.variables);
+    return {
+      site,
+      epoch: facts.epoch,
+      variables: text === '{}' ? Buffer.from(text) : this.#seal(text, variablesPlace(site)),
+      policy: JSON.stringify(facts.policy),
+    };
   }
 
   /** Of variables or log lines. */

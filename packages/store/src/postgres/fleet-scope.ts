@@ -1,8 +1,10 @@
-import type { DeliveryRow, FleetChange, SiteKey, SiteState } from '../fleet-store.ts';
+import { noSettings, type UnsavedRow } from '../fleet-rules.ts';
+import type { DeliveryRow, FleetChange, SiteKey, SiteSettings } from '../fleet-store.ts';
+import type { SiteFacts } from './fleet-rows.ts';
 
 /** What a write may look at; it is loaded before the write runs. */
 export interface FleetNeeds {
-  /** Epoch, variables and key. */
+  /** Epoch, settings and key. */
   readonly sites?: readonly string[];
   /** All rows of these. */
   readonly rowsOfSites?: readonly string[];
@@ -14,11 +16,6 @@ export interface ApplicationName {
   readonly site: string;
   readonly namespace: string;
   readonly application: string;
-}
-
-export interface SiteFacts {
-  readonly epoch: number;
-  readonly variables: SiteState['variables'];
 }
 
 export interface LoadedFleet {
@@ -88,6 +85,10 @@ export class FleetScope {
     return this.#sites.get(site);
   }
 
+  siteOrUnknown(site: string): SiteFacts {
+    return this.#sites.get(site) ?? unknownSite;
+  }
+
   findKey(site: string): SiteKey | undefined {
     return this.#keys.get(site) ?? undefined;
   }
@@ -124,9 +125,7 @@ export class FleetScope {
   }
 
   /** Gives the row the next revision; without `createRevision` a new life begins. */
-  save(
-    row: Omit<DeliveryRow, 'revision' | 'createRevision'> & { createRevision?: number | undefined },
-  ): DeliveryRow {
+  save(row: UnsavedRow): DeliveryRow {
     this.#revision += 1;
     const saved = {
       ...row,
@@ -143,19 +142,24 @@ export class FleetScope {
   newEpoch(site: string): number {
     const known = this.#newEpochs.get(site);
     if (known !== undefined) return known;
-    const { epoch, variables } = this.#sites.get(site) ?? { epoch: 0, variables: {} };
-    this.#newEpochs.set(site, epoch + 1);
-    this.#saveSite(site, { epoch: epoch + 1, variables });
+    const epoch = this.siteOrUnknown(site).epoch + 1;
+    this.setEpoch(site, epoch);
+    return epoch;
+  }
+
+  /** Never below the present one. */
+  setEpoch(site: string, epoch: number): void {
+    this.#newEpochs.set(site, epoch);
+    this.#saveSite(site, { ...this.siteOrUnknown(site), epoch });
     if (!this.raisedSites.has(site)) {
       this.raisedSites.add(site);
       this.#undo.push(() => this.raisedSites.delete(site));
     }
-    return epoch + 1;
   }
 
-  /** With a new epoch. */
-  setVariables(site: string, variables: SiteState['variables']): void {
-    this.#saveSite(site, { epoch: this.newEpoch(site), variables });
+  /** Of a site whose epoch this write raises. */
+  setSettings(site: string, { variables, policy }: SiteSettings): void {
+    this.#saveSite(site, { epoch: this.newEpoch(site), variables, policy });
   }
 
   #saveSite(site: string, facts: SiteFacts): void {
@@ -176,6 +180,9 @@ export class FleetScope {
     map.set(name, value);
   }
 }
+
+/** Of a site that was never heard of. */
+export const unknownSite: SiteFacts = { epoch: 0, ...noSettings };
 
 const nameOf = ({ site, namespace, application }: ApplicationName): string =>
   [site, namespace, application].join('\n');

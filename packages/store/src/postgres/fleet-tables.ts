@@ -1,13 +1,7 @@
 import type { DeliveryFilter, DeliveryRow, SiteKey } from '../fleet-store.ts';
 import type { Connection, SqlValue } from './connection.ts';
-import type { DeliveryRecord, FleetRows } from './fleet-rows.ts';
-import type { FleetNeeds, FleetScope, LoadedFleet, SiteFacts } from './fleet-scope.ts';
-
-interface SiteRecord {
-  readonly site: string;
-  readonly epoch: number;
-  readonly variables: Uint8Array;
-}
+import type { DeliveryRecord, FleetRows, SiteFacts, SiteRecord } from './fleet-rows.ts';
+import type { FleetNeeds, FleetScope, LoadedFleet } from './fleet-scope.ts';
 
 export const siteKeyColumns = `site, site_uid AS "siteUid", public_key AS "publicKey", fingerprint, token_uid AS "tokenUid",
   enrolled_at AS "enrolledAt"`;
@@ -21,13 +15,15 @@ export class FleetTables {
   }
 
   async findSite(connection: Connection, site: string): Promise<SiteFacts | undefined> {
-    const sql = 'SELECT site, epoch, variables FROM site_state WHERE site = $1';
+    const sql = 'SELECT * FROM site_state WHERE site = $1';
     const [row] = await connection.query<SiteRecord>(sql, [site]);
-    return row && this.#toFacts(row);
+    return row && this.#rows.toSite(row);
   }
 
   async epochs(connection: Connection): Promise<Map<string, number>> {
-    const rows = await connection.query<SiteRecord>('SELECT site, epoch FROM site_state');
+    const rows = await connection.query<Pick<SiteRecord, 'site' | 'epoch'>>(
+      'SELECT site, epoch FROM site_state',
+    );
     return new Map(rows.map((row) => [row.site, row.epoch]));
   }
 
@@ -88,9 +84,7 @@ export class FleetTables {
     const rowsOfSites = [...new Set(needs.flatMap((need) => need.rowsOfSites ?? []))];
     const names = needs.flatMap((need) => need.applications ?? []);
     const [siteRecords, keys, ofSites, ofNames] = await Promise.all([
-      connection.query<SiteRecord>('SELECT site, epoch, variables FROM site_state WHERE site = ANY ($1)', [
-        sites,
-      ]),
+      connection.query<SiteRecord>('SELECT * FROM site_state WHERE site = ANY ($1)', [sites]),
       connection.query<SiteKey>(`SELECT ${siteKeyColumns} FROM site_key WHERE site = ANY ($1)`, [sites]),
       connection.query<DeliveryRecord>('SELECT * FROM delivery WHERE site = ANY ($1)', [rowsOfSites]),
       connection.query<DeliveryRecord>(
@@ -100,7 +94,7 @@ export class FleetTables {
       ),
     ]);
     return {
-      sites: new Map(siteRecords.map((row) => [row.site, this.#toFacts(row)])),
+      sites: new Map(siteRecords.map((row) => [row.site, this.#rows.toSite(row)])),
       keys: new Map(keys.map((key) => [key.site, key])),
       rows: [...ofSites, ...ofNames].map((row) => this.#rows.toDelivery(row)),
     };
@@ -119,20 +113,21 @@ export class FleetTables {
   }
 
   #saveSites(connection: Connection, scope: FleetScope, commitId: number): Promise<unknown>[] {
-    const sites = [...scope.savedSites];
+    const sites = [...scope.savedSites].map(([site, facts]) => this.#rows.fromSite(site, facts));
     if (sites.length === 0) return [];
     return [
       connection.query(
-        `INSERT INTO site_state (site, epoch, commit_id, variables)
-         SELECT s.site, s.epoch, $1, s.variables
-         FROM unnest($2::text[], $3::bigint[], $4::bytea[]) AS s (site, epoch, variables)
+        `INSERT INTO site_state (site, epoch, commit_id, variables, policy)
+         SELECT s.site, s.epoch, $1, s.variables, s.policy
+         FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::text[]) AS s (site, epoch, variables, policy)
          ON CONFLICT (site) DO UPDATE SET epoch = excluded.epoch, commit_id = excluded.commit_id,
-           variables = excluded.variables`,
+           variables = excluded.variables, policy = excluded.policy`,
         [
           commitId,
-          sites.map(([site]) => site),
-          sites.map(([, { epoch }]) => epoch),
-          sites.map(([site, { variables }]) => this.#rows.fromVariables(site, variables)),
+          sites.map((row) => row.site),
+          sites.map((row) => row.epoch),
+          sites.map((row) => row.variables),
+          sites.map((row) => row.policy),
         ],
       ),
     ];
@@ -141,10 +136,6 @@ export class FleetTables {
   #saveRows(connection: Connection, scope: FleetScope): Promise<unknown>[] {
     const rows = [...scope.savedRows.values()].map((row) => this.#rows.fromDelivery(row));
     return rows.length === 0 ? [] : [insertDeliveries(connection, rows)];
-  }
-
-  #toFacts(row: SiteRecord): SiteFacts {
-    return { epoch: row.epoch, variables: this.#rows.toVariables(row.site, row.variables) };
   }
 }
 
@@ -168,6 +159,8 @@ const deliveryColumns: readonly (readonly [name: keyof DeliveryRecord, type: str
   ['epoch', 'bigint'],
   ['assigned_at', 'text'],
   ['deadline_seconds', 'float8'],
+  ['terms', 'text'],
+  ['removal', 'text'],
   ['rollout', 'text'],
   ['wave', 'text'],
   ['report', 'text'],

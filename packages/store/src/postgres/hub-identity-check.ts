@@ -32,3 +32,8 @@ export async function adoptIdentity(
     );
   });
 }
+
+/** Whether a hub ever opened the database. */
+export async function hasIdentity(connection: Connection): Promise<boolean> {
+  return (await readSetting(connection, 'hub_id')) !== undefined;
+}

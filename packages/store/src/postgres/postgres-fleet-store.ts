@@ -1,7 +1,15 @@
-import { isDeepStrictEqual } from 'node:util';
-import { StatusError, type Clock, type ItemReport, type Logger } from '@selvedge/api';
+import { StatusError, type Clock, type ItemReport, type Logger, type RemovalMode } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
+import {
+  adoptedRows,
+  assignedRow,
+  isAssigned,
+  isSameSettings,
+  noSettings,
+  tombstoneOf,
+} from '../fleet-rules.ts';
 import type {
+  AdoptedState,
   Assignment,
   DeliveryFilter,
   DeliveryRow,
@@ -10,13 +18,14 @@ import type {
   Heartbeat,
   RolloutMember,
   SiteKey,
+  SiteSettings,
   SiteState,
 } from '../fleet-store.ts';
 import type { BlobTable } from './blob-table.ts';
 import type { CommitLoop } from './commit-loop.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { FleetJob } from './fleet-commits.ts';
-import type { ApplicationName, FleetNeeds, FleetScope } from './fleet-scope.ts';
+import { type ApplicationName, type FleetNeeds, type FleetScope, unknownSite } from './fleet-scope.ts';
 import type { FleetTables } from './fleet-tables.ts';
 import type { HeartbeatBatch } from './heartbeat-batch.ts';
 import { inSnapshot } from './snapshot.ts';
@@ -76,63 +85,46 @@ export class PostgresFleetStore implements FleetStore {
   }
 
   #assignOne(scope: FleetScope, assignment: Assignment): void {
-    const { site, applicationUid, digest, rollout, wave } = assignment;
+    const { site, applicationUid, rollout, wave } = assignment;
     const present = scope.findRow(assignment, applicationUid);
-    if (present?.phase === 'Wanted' && !present.deleted && present.digest === digest) {
+    if (isAssigned(present, assignment)) {
       const isSame = present.rollout === rollout && present.wave === wave;
       if (!isSame) scope.save({ ...present, rollout, wave });
       return;
     }
     const displaced = scope.findWanted(assignment);
-    if (displaced !== undefined && displaced.applicationUid !== applicationUid) this.#bury(scope, displaced);
-    const { report, createRevision } = present ?? {};
-    scope.save({
-      site,
-      namespace: assignment.namespace,
-      application: assignment.application,
-      applicationUid,
-      phase: 'Wanted',
-      release: assignment.release,
-      digest,
-      epoch: scope.newEpoch(site),
-      assignedAt: this.#o.clock.now().toISOString(),
-      deadlineSeconds: assignment.deadlineSeconds,
-      rollout,
-      wave,
-      ...(report === undefined ? {} : { report }),
-      createRevision: present?.deleted === true ? undefined : createRevision,
-      deleted: false,
-    });
+    const now = this.#o.clock.now();
+    if (displaced !== undefined && displaced.applicationUid !== applicationUid) {
+      scope.save(tombstoneOf(displaced, { epoch: scope.newEpoch(site), now, mode: 'Delete' }));
+    }
+    scope.save(assignedRow(assignment, { epoch: scope.newEpoch(site), now, present }));
   }
 
-  async remove(targets: readonly ApplicationName[]): Promise<void> {
+  async remove(targets: readonly (ApplicationName & { readonly mode: RemovalMode })[]): Promise<void> {
     if (targets.length === 0) return;
     await this.#write(needsOf(targets), (scope) => {
       for (const target of targets) {
         const row = scope.findWanted(target);
-        if (row !== undefined) this.#bury(scope, row);
+        if (row === undefined) continue;
+        const order = { epoch: scope.newEpoch(row.site), now: this.#o.clock.now(), mode: target.mode };
+        scope.save(tombstoneOf(row, order));
       }
     });
   }
 
-  /** Makes the row a tombstone. */
-  #bury(scope: FleetScope, row: DeliveryRow): void {
-    scope.save({
-      ...row,
-      phase: 'Removing',
-      release: '',
-      digest: '',
-      epoch: scope.newEpoch(row.site),
-      assignedAt: this.#o.clock.now().toISOString(),
-      rollout: '',
-      wave: '',
+  setSiteSettings(site: string, settings: SiteSettings): Promise<void> {
+    return this.#write({ sites: [site] }, (scope) => {
+      if (!isSameSettings(scope.siteOrUnknown(site), settings)) scope.setSettings(site, settings);
     });
   }
 
-  setSiteVariables(site: string, variables: SiteState['variables']): Promise<void> {
-    return this.#write({ sites: [site] }, (scope) => {
-      if (isDeepStrictEqual(scope.findSite(site)?.variables ?? {}, variables)) return;
-      scope.setVariables(site, variables);
+  adoptSiteState(site: string, state: AdoptedState): Promise<void> {
+    return this.#write({ sites: [site], rowsOfSites: [site] }, (scope) => {
+      const { epoch } = scope.siteOrUnknown(site);
+      const present = { epoch, rows: scope.rowsOf(site), now: this.#o.clock.now() };
+      for (const row of adoptedRows(site, state, present)) scope.save(row);
+      scope.setEpoch(site, state.epoch);
+      scope.setSettings(site, state);
     });
   }
 
@@ -141,7 +133,7 @@ export class PostgresFleetStore implements FleetStore {
       if (scope.findKey(site) !== undefined) scope.removeKey(site);
       scope.forgetHeartbeat(site);
       for (const { report: _, ...row } of scope.rowsOf(site)) scope.save({ ...row, deleted: true });
-      if (scope.findSite(site) !== undefined) scope.setVariables(site, {});
+      if (scope.findSite(site) !== undefined) scope.setSettings(site, noSettings);
     });
     this.#o.heartbeats.forget(site);
   }
@@ -151,7 +143,7 @@ export class PostgresFleetStore implements FleetStore {
     const [state, rows] = await pool.run((connection) =>
       inSnapshot(connection, () => [tables.findSite(connection, site), tables.list(connection, { site })]),
     );
-    return { site, ...(state ?? { epoch: 0, variables: {} }), rows };
+    return { site, ...(state ?? unknownSite), rows };
   }
 
   siteEpochs(): Promise<Map<string, number>> {

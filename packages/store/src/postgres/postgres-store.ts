@@ -33,6 +33,7 @@ import { PostgresFleetStore } from './postgres-fleet-store.ts';
 import { PostgresObjectStore } from './postgres-object-store.ts';
 import { resealDatabase } from './reseal.ts';
 import { restoreDatabase } from './restore-database.ts';
+import { adoptInstance } from './store-instance.ts';
 import { noteWriterKeys } from './writer-table.ts';
 import { verifyDatabase } from './verify-database.ts';
 
@@ -51,8 +52,8 @@ export async function openStore(options: PostgresStoreOptions): Promise<Store> {
   const settings = parseStoreUrl(options.url, options.passwordFile);
   const cipher = options.keys && new AesGcmCipher(options.keys);
   try {
-    const start = await prepareDatabase(settings, cipher, options);
-    const store = new PostgresStore({ settings, cipher, start, options });
+    const prepared = await prepareDatabase(settings, cipher, options);
+    const store = new PostgresStore({ settings, cipher, options, ...prepared });
     await store.connect();
     return store;
   } catch (error) {
@@ -68,7 +69,7 @@ async function prepareDatabase(
   settings: ConnectionSettings,
   cipher: AesGcmCipher | undefined,
   options: PostgresStoreOptions,
-): Promise<Position> {
+): Promise<Pick<OpenedDatabase, 'start' | 'instance'>> {
   const connection = await Connection.open({
     settings,
     name: 'selvedge setup',
@@ -85,7 +86,7 @@ async function prepareDatabase(
       'SELECT id, revision FROM commit_log ORDER BY id DESC LIMIT 1',
     );
     if (newest === undefined) throw new StatusError('InternalError', 'the store has lost its sequence');
-    return newest;
+    return { start: newest, instance: await adoptInstance(connection) };
   } finally {
     await connection.close();
   }
@@ -95,6 +96,7 @@ interface OpenedDatabase {
   readonly settings: ConnectionSettings;
   readonly cipher: AesGcmCipher | undefined;
   readonly start: Position;
+  readonly instance: string;
   readonly options: PostgresStoreOptions;
 }
 
@@ -119,15 +121,17 @@ class PostgresStore implements Store {
   readonly #leadership: Leadership;
   readonly #closing = new AbortController();
   readonly #loops: Promise<void>[];
+  #instance: string;
   #isLeft = false;
   #closed: Promise<void> | undefined;
 
-  constructor({ settings, cipher, start, options }: OpenedDatabase) {
+  constructor({ settings, cipher, start, instance, options }: OpenedDatabase) {
     const { clock, logger } = options;
     const patienceMilliseconds = options.patienceMilliseconds ?? defaults.patienceMilliseconds;
     const size = options.poolSize ?? defaults.poolSize;
     this.#settings = settings;
     this.#cipher = cipher;
+    this.#instance = instance;
     this.#options = options;
     this.#pool = new ConnectionPool({
       ...this.#connection('reads', readMilliseconds),
@@ -206,6 +210,10 @@ class PostgresStore implements Store {
     }
   }
 
+  get instance(): string {
+    return this.#instance;
+  }
+
   async check(): Promise<void> {
     if (this.#closed !== undefined) throw storeClosed();
     if (this.#isLeft) {
@@ -253,7 +261,7 @@ class PostgresStore implements Store {
     records: AsyncIterable<StoreRecord>,
     options: { readonly revisionGap: number },
   ): Promise<void> {
-    await restoreDatabase(this.#connection('restore', migrationMilliseconds), records, {
+    this.#instance = await restoreDatabase(this.#connection('restore', migrationMilliseconds), records, {
       ...options,
       log: this.#log,
       cipher: this.#cipher,

@@ -6,11 +6,13 @@ import { BlobTable } from './blob-table.ts';
 import { changesChannel } from './changes-channel.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { FleetRows } from './fleet-rows.ts';
+import { hasIdentity } from './hub-identity-check.ts';
 import { insertDeliveries } from './fleet-tables.ts';
 import { columnsOf, saveHeartbeats } from './heartbeat-batch.ts';
 import type { ObjectLog } from './object-log.ts';
 import { isOfDatabase, postgresError } from './postgres-error.ts';
-import { writeSetting } from './settings-table.ts';
+import { readSetting, writeSetting } from './settings-table.ts';
+import { renewInstance } from './store-instance.ts';
 import { inTurn } from './transaction.ts';
 
 export interface RestoreOptions {
@@ -21,6 +23,7 @@ export interface RestoreOptions {
 
 const contentTables = [
   'object_log',
+  'object_head',
   'delivery',
   'site_state',
   'site_key',
@@ -29,12 +32,18 @@ const contentTables = [
   'blob',
 ];
 
-/** Fills an empty database in one transaction; see `Store.restore`. Every hub's writes wait meanwhile. */
+/** Setting: id of the commit that filled the database. */
+const restoredMark = 'restored';
+
+/**
+ * Fills an empty database in one transaction; see `Store.restore`. Every hub's writes wait meanwhile. Returns the new
+ * `Store.instance`.
+ */
 export async function restoreDatabase(
   connectionOptions: ConnectionOptions,
   records: AsyncIterable<StoreRecord>,
   options: RestoreOptions,
-): Promise<void> {
+): Promise<string> {
   let connection: Connection | undefined;
   try {
     connection = await Connection.open({
@@ -43,17 +52,21 @@ export async function restoreDatabase(
       session: ['idle_in_transaction_session_timeout=0'],
     });
     const session = connection;
-    await inTurn(session, 'commit', async () => {
-      const lastId = await requireEmpty(session);
+    return await inTurn(session, 'commit', async () => {
+      const last = await requireUnused(session);
       const put = writer(session, options);
-      const revision = (await readDump(records, put)) + options.revisionGap;
+      const dumped = (await readDump(records, put)) + options.revisionGap;
+      const revision = Math.max(dumped, last.revision);
+      const id = last.id + 1;
       for (const name of ['compacted', 'deliveries_purged'])
         await writeSetting(session, name, String(revision));
       await session.query('INSERT INTO commit_log (id, revision, writer, batch) VALUES ($1, $2, 0, 0)', [
-        lastId + 1,
+        id,
         revision,
       ]);
-      await session.query(`SELECT pg_notify('${changesChannel}', $1)`, [`${lastId + 1} 0`]);
+      await session.query(`SELECT pg_notify('${changesChannel}', $1)`, [`${id} 0`]);
+      await writeSetting(session, restoredMark, String(id));
+      return renewInstance(session);
     });
   } catch (error) {
     // What the dump's source throws is the caller's own.
@@ -63,19 +76,27 @@ export async function restoreDatabase(
   }
 }
 
-async function requireEmpty(connection: Connection): Promise<number> {
+/**
+ * Returns the newest commit of a store that holds nothing; one that holds what a restore put there, and was not used by
+ * any hub since, is emptied first: that restore was killed before its hub had its keys, and is done again.
+ */
+async function requireUnused(connection: Connection): Promise<{ id: number; revision: number }> {
   const [newest] = await connection.query<{ id: number; revision: number }>(
     'SELECT id, revision FROM commit_log ORDER BY id DESC LIMIT 1',
   );
   const used = contentTables.map((table) => `EXISTS (SELECT FROM ${table})`).join(' OR ');
   const [row] = await connection.query<{ used: boolean }>(`SELECT ${used} AS used`);
-  if (newest?.revision !== 1 || row?.used !== false) {
-    throw new StatusError(
-      'Conflict',
-      'a backup is restored into an empty store only, this one holds something',
-    );
+  if (newest?.revision === 1 && row?.used === false) return newest;
+  const isOfRestore =
+    (await readSetting(connection, restoredMark)) === String(newest?.id) && !(await hasIdentity(connection));
+  if (newest !== undefined && isOfRestore) {
+    await connection.query(`TRUNCATE ${contentTables.join(', ')}`);
+    return newest;
   }
-  return newest.id;
+  throw new StatusError(
+    'Conflict',
+    'a backup is restored into an empty store only, this one holds something: use another database, or, if nothing in this one is needed any more, empty it with DROP SCHEMA selvedge CASCADE',
+  );
 }
 
 function writer(
@@ -88,12 +109,14 @@ function writer(
     switch (record.type) {
       case 'object':
         return log.insert(connection, record.object);
-      case 'site':
+      case 'site': {
+        const { site, epoch, variables, policy } = rows.fromSite(record.site, record);
         await connection.query(
-          'INSERT INTO site_state (site, epoch, commit_id, variables) VALUES ($1, $2, 1, $3)',
-          [record.site, record.epoch, rows.fromVariables(record.site, record.variables)],
+          'INSERT INTO site_state (site, epoch, commit_id, variables, policy) VALUES ($1, $2, 1, $3, $4)',
+          [site, epoch, variables, policy],
         );
         return;
+      }
       case 'siteKey': {
         const { key } = record;
         await connection.query(

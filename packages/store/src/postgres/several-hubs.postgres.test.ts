@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { isStatusError } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, isStatusError } from '@selvedge/api';
 import { systemClock } from '@selvedge/api/node';
 import type { DeliveryRow, ObjectKey, Store, StoredObject, StoreEvent } from '../index.ts';
 import { needsPostgres, openPostgresStoreForTest, PostgresForTests } from '../testing/postgres-databases.ts';
@@ -15,6 +15,7 @@ const assignment = (site: string, digest: string) => ({
   release: digest,
   digest,
   deadlineSeconds: 60,
+  terms: defaultItemTerms,
   rollout: '',
   wave: '',
 });
@@ -112,10 +113,10 @@ describe('several hubs on one PostgreSQL database', needsPostgres, () => {
     const [a, b] = (await openStores(t, 2)) as [Store, Store];
     const mirror = new FleetMirror(b);
     await a.fleet.assign([assignment('s1', 'sha256:1'), assignment('s2', 'sha256:1')]);
-    await a.fleet.setSiteVariables('s1', { a: 1 });
+    await a.fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: defaultSitePolicy });
     await eventually('the change', () => mirror.epochs.get('s1') === 2 && mirror.epochs.get('s2') === 1);
     assert.equal(mirror.rows.size, 2);
-    await b.fleet.setSiteVariables('s1', { a: 2 });
+    await b.fleet.setSiteSettings('s1', { variables: { a: 2 }, policy: defaultSitePolicy });
     assert.equal(mirror.epochs.get('s1'), 3, 'an own change is heard before it is acknowledged');
   });
 

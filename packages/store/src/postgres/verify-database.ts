@@ -5,7 +5,7 @@ import type { StoreVerdict } from '../store.ts';
 import { type BlobRecord, BlobTable } from './blob-table.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { fetchAll } from './fetch-all.ts';
-import { type DeliveryRecord, FleetRows } from './fleet-rows.ts';
+import { type DeliveryRecord, FleetRows, type SiteRecord } from './fleet-rows.ts';
 import { ObjectLog, type StateRow, stateColumns } from './object-log.ts';
 import { postgresError } from './postgres-error.ts';
 import { readSetting } from './settings-table.ts';
@@ -176,15 +176,15 @@ class Verification {
   async #sites(): Promise<void> {
     const rows = new FleetRows(this.#cipher);
     let sites = 0;
-    for await (const row of fetchAll<{ site: string; variables: Uint8Array }>(
+    for await (const row of fetchAll<SiteRecord>(
       this.#connection,
-      'SELECT site, variables FROM site_state ORDER BY site',
+      'SELECT * FROM site_state ORDER BY site',
     )) {
       if (this.#signal.aborted) return;
       sites += 1;
-      this.#try(`variables of site ${row.site}`, () => {
+      this.#try(`variables and policy of site ${row.site}`, () => {
         if (rows.isSealed(row.variables)) this.#noteSeal(row.variables);
-        rows.toVariables(row.site, row.variables);
+        rows.toSite(row);
       });
     }
     this.#counts['sites'] = sites;

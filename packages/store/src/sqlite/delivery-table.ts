@@ -18,6 +18,8 @@ export interface Row {
   readonly epoch: number;
   readonly assigned_at: string;
   readonly deadline_seconds: number;
+  readonly terms: string;
+  readonly removal: DeliveryRow['removal'];
   readonly rollout: string;
   readonly wave: string;
   readonly report: string | null;
@@ -93,11 +95,13 @@ export class DeliveryTable {
     const { logs, ...report } = row.report ?? {};
     this.#db.run(
       `INSERT INTO delivery (site, namespace, application, application_uid, phase, release, digest, epoch,
-         assigned_at, deadline_seconds, rollout, wave, report, logs, revision, create_revision, deleted)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         assigned_at, deadline_seconds, terms, removal, rollout, wave, report, logs, revision, create_revision,
+         deleted)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (site, namespace, application, application_uid) DO UPDATE SET
          phase = excluded.phase, release = excluded.release, digest = excluded.digest, epoch = excluded.epoch,
          assigned_at = excluded.assigned_at, deadline_seconds = excluded.deadline_seconds,
+         terms = excluded.terms, removal = excluded.removal,
          rollout = excluded.rollout, wave = excluded.wave, report = excluded.report, logs = excluded.logs,
          revision = excluded.revision, create_revision = excluded.create_revision, deleted = excluded.deleted`,
       [
@@ -111,6 +115,8 @@ export class DeliveryTable {
         row.epoch,
         row.assignedAt,
         row.deadlineSeconds,
+        JSON.stringify(row.terms),
+        row.removal,
         row.rollout,
         row.wave,
         row.report === undefined ? null : JSON.stringify(report),
@@ -172,6 +178,8 @@ function withoutLogs(row: Row): DeliveryRow {
     epoch: row.epoch,
     assignedAt: row.assigned_at,
     deadlineSeconds: row.deadline_seconds,
+    terms: JSON.parse(row.terms) as DeliveryRow['terms'],
+    removal: row.removal,
     rollout: row.rollout,
     wave: row.wave,
     ...(row.report === null ? {} : { report: JSON.parse(row.report) as Report }),

@@ -5,9 +5,9 @@ import type { Db } from './db.ts';
 import { BlobTable } from './blob-table.ts';
 import { type Row as DeliveryTableRow, toDelivery } from './delivery-table.ts';
 import { openState } from './object-log.ts';
-import { type MaybeSealed, openText } from './sealed-text.ts';
+import type { MaybeSealed } from './sealed-text.ts';
 import { readSetting } from './settings.ts';
-import { placeOfVariables } from './site-table.ts';
+import { type SiteRow, toSiteFacts } from './site-table.ts';
 
 interface ObjectRow {
   readonly resource: string;
@@ -41,12 +41,8 @@ function* contents(db: Db, cipher: AesGcmCipher | undefined): Generator<StoreRec
     const body = openState(cipher, { key, revision, body: row.body, checksum: row.checksum });
     yield { type: 'object', object: { key, body, revision, createRevision } };
   }
-  for (const row of db.iterate<{ site: string; epoch: number; variables: MaybeSealed }>(
-    'SELECT site, epoch, variables FROM site_state ORDER BY site',
-  )) {
-    const text = openText(cipher, row.variables, placeOfVariables(row.site));
-    const variables = JSON.parse(text) as Record<string, string | number | boolean>;
-    yield { type: 'site', site: row.site, epoch: row.epoch, variables };
+  for (const row of db.iterate<SiteRow>('SELECT * FROM site_state ORDER BY site')) {
+    yield { type: 'site', site: row.site, ...toSiteFacts(row, cipher) };
   }
   for (const row of db.iterate<SiteKey>(
     `SELECT site, site_uid AS siteUid, public_key AS publicKey, fingerprint, token_uid AS tokenUid,

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import { defaultItemTerms, defaultSitePolicy } from '@selvedge/api';
 import { verifySqliteFile } from '../index.ts';
 import { fillStore, fixtureKey, fixtureResources, fixtureSensitiveResources } from '../testing/fill-store.ts';
 import { observeStore } from '../testing/observe-store.ts';
@@ -19,14 +20,47 @@ const keys = { active: fixtureKey, others: [] };
 const options = { keys, sensitiveResources: fixtureSensitiveResources };
 const names = { resources: fixtureResources, rolloutUids: ['rollout-uid'], fromRevision: 5 };
 
+/** What makes the migration from schema 1, 2, … fail half-way. */
+const obstacles = [
+  { make: 'CREATE TABLE site_state_2 (in_the_way INTEGER)', clear: 'DROP TABLE site_state_2' },
+  {
+    make: 'ALTER TABLE site_state ADD COLUMN policy TEXT',
+    clear: 'ALTER TABLE site_state DROP COLUMN policy',
+  },
+];
+
 function makeDatabase(path: string, version: number): void {
   const db = new DatabaseSync(path);
   db.exec(readFileSync(join(fixtures, `schema-${version}.sql`), 'utf8'));
   db.close();
 }
 
-const whatWasRead = (version: number): unknown =>
-  JSON.parse(readFileSync(join(fixtures, `schema-${version}.json`), 'utf8'));
+interface Seen {
+  readonly deliveries: { readonly rows: object[] };
+  readonly deliveriesSince: { readonly rows: object[] };
+  readonly siteStates: Readonly<Record<string, { readonly epoch: number; readonly rows: object[] }>>;
+}
+
+/** What that version read in its database, and what came to be said of it since. */
+function whatWasRead(version: number, epochsRaised = version < 3 ? 1 : 0): unknown {
+  const seen = JSON.parse(readFileSync(join(fixtures, `schema-${version}.json`), 'utf8')) as Seen;
+  if (version >= 3) return seen;
+  const withTerms = <List extends { readonly rows: object[] }>(list: List): List => ({
+    ...list,
+    rows: list.rows.map((row) => ({ ...row, terms: defaultItemTerms, removal: 'Delete' })),
+  });
+  return {
+    ...seen,
+    deliveries: withTerms(seen.deliveries),
+    deliveriesSince: withTerms(seen.deliveriesSince),
+    siteStates: Object.fromEntries(
+      Object.entries(seen.siteStates).map(([site, state]) => [
+        site,
+        { ...withTerms(state), epoch: state.epoch + epochsRaised, policy: defaultSitePolicy },
+      ]),
+    ),
+  };
+}
 
 describe('a database of an earlier version', () => {
   test('there is one of every version that has a successor', () => {
@@ -96,11 +130,12 @@ describe('a database of an earlier version', () => {
       makeDatabase(path, version);
       const db = openDb(path);
       t.after(() => db.close());
-      db.exec('CREATE TABLE site_state_2 (in_the_way INTEGER)');
+      const { make, clear } = obstacles[version - 1] as (typeof obstacles)[number];
+      db.exec(make);
       assert.throws(() => migrate(db), { reason: 'InternalError' });
       assert.equal(db.inTransaction, false);
       assert.equal(db.get<{ user_version: number }>('PRAGMA user_version')?.user_version, version);
-      db.exec('DROP TABLE site_state_2');
+      db.exec(clear);
       assert.equal(migrate(db), version);
     });
   }
@@ -110,7 +145,7 @@ test('a store filled by this version is read as one of the first version was', a
   const path = join(folderForTest(t), 'store.db');
   const store = await openStoreForTest(t, path, options);
   await fillStore(store);
-  const [seen, expected] = [await observeStore(store, names), whatWasRead(1)].map(withoutTimes);
+  const [seen, expected] = [await observeStore(store, names), whatWasRead(1, 0)].map(withoutTimes);
   assert.deepEqual(seen, expected);
 });
 

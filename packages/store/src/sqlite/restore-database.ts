@@ -43,7 +43,8 @@ function writer(db: Db, sealing: Sealing | undefined): (record: ContentRecord) =
       case 'object':
         return log.put(record.object);
       case 'site':
-        return sites.put(record.site, record.epoch, record.variables);
+        sites.setEpoch(record.site, record.epoch);
+        return sites.setSettings(record.site, record);
       case 'siteKey':
         return sites.setKey(record.key);
       case 'delivery':

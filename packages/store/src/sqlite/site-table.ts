@@ -1,13 +1,26 @@
 import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
-import type { SiteKey, SiteState } from '../fleet-store.ts';
+import { noSettings } from '../fleet-rules.ts';
+import type { SiteKey, SiteSettings } from '../fleet-store.ts';
 import type { Db } from './db.ts';
 import { type MaybeSealed, openText, sealText } from './sealed-text.ts';
 
-type Variables = SiteState['variables'];
+export interface SiteRow {
+  readonly site: string;
+  readonly epoch: number;
+  readonly variables: MaybeSealed;
+  readonly policy: string;
+}
+
+export interface SiteFacts extends SiteSettings {
+  readonly epoch: number;
+}
+
+/** Of a site that was never heard of. */
+export const unknownSite: SiteFacts = { epoch: 0, ...noSettings };
 
 const none = '{}';
 
-/** The SQL of what is kept per site: epoch, variables (sealed, they may hold secrets), key. */
+/** The SQL of what is kept per site: epoch, variables (sealed, they may hold secrets), policy, key. */
 export class SiteTable {
   readonly #db: Db;
   readonly #cipher: AesGcmCipher | undefined;
@@ -17,14 +30,9 @@ export class SiteTable {
     this.#cipher = cipher;
   }
 
-  find(site: string): { epoch: number; variables: Variables } | undefined {
-    const row = this.#db.get<{ epoch: number; variables: MaybeSealed }>(
-      'SELECT epoch, variables FROM site_state WHERE site = ?',
-      [site],
-    );
-    if (row === undefined) return undefined;
-    const text = openText(this.#cipher, row.variables, placeOfVariables(site));
-    return { epoch: row.epoch, variables: JSON.parse(text) as Variables };
+  find(site: string): SiteFacts | undefined {
+    const row = this.#db.get<SiteRow>('SELECT * FROM site_state WHERE site = ?', [site]);
+    return row && toSiteFacts(row, this.#cipher);
   }
 
   epochs(): Map<string, number> {
@@ -43,16 +51,22 @@ export class SiteTable {
   }
 
   /** Of a site that has an epoch. */
-  setVariables(site: string, variables: Variables): void {
+  setSettings(site: string, { variables, policy }: SiteSettings): void {
     const text = JSON.stringify(variables);
     const value = text === none ? none : sealText(this.#cipher, text, placeOfVariables(site));
-    this.#db.run('UPDATE site_state SET variables = ? WHERE site = ?', [value, site]);
+    this.#db.run('UPDATE site_state SET variables = ?, policy = ? WHERE site = ?', [
+      value,
+      JSON.stringify(policy),
+      site,
+    ]);
   }
 
-  /** For a restore: as it was, epoch and all. */
-  put(site: string, epoch: number, variables: Variables): void {
-    this.#db.run('INSERT INTO site_state (site, epoch, variables) VALUES (?, ?, ?)', [site, epoch, none]);
-    this.setVariables(site, variables);
+  setEpoch(site: string, epoch: number): void {
+    this.#db.run(
+      `INSERT INTO site_state (site, epoch, variables) VALUES (?, ?, '{}')
+       ON CONFLICT (site) DO UPDATE SET epoch = excluded.epoch`,
+      [site, epoch],
+    );
   }
 
   findKey(site: string): SiteKey | undefined {
@@ -76,6 +90,15 @@ export class SiteTable {
   removeKey(site: string): void {
     this.#db.run('DELETE FROM site_key WHERE site = ?', [site]);
   }
+}
+
+export function toSiteFacts(row: SiteRow, cipher: AesGcmCipher | undefined): SiteFacts {
+  const text = openText(cipher, row.variables, placeOfVariables(row.site));
+  return {
+    epoch: row.epoch,
+    variables: JSON.parse(text) as SiteFacts['variables'],
+    policy: JSON.parse(row.policy) as SiteFacts['policy'],
+  };
 }
 
 export const placeOfVariables = (site: string): string => JSON.stringify(['variables', site]);

@@ -1,8 +1,17 @@
-import { isDeepStrictEqual } from 'node:util';
-import { StatusError, type Clock, type ItemReport, type Logger } from '@selvedge/api';
+import { StatusError, type Clock, type ItemReport, type Logger, type RemovalMode } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
 import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
+import {
+  adoptedRows,
+  assignedRow,
+  isAssigned,
+  isSameSettings,
+  noSettings,
+  tombstoneOf,
+  type UnsavedRow,
+} from '../fleet-rules.ts';
 import type {
+  AdoptedState,
   Assignment,
   DeliveryFilter,
   DeliveryRow,
@@ -11,6 +20,7 @@ import type {
   Heartbeat,
   RolloutMember,
   SiteKey,
+  SiteSettings,
   SiteState,
 } from '../fleet-store.ts';
 import { BlobTable } from './blob-table.ts';
@@ -18,7 +28,7 @@ import type { Db } from './db.ts';
 import { DeliveryTable, type ApplicationName } from './delivery-table.ts';
 import { storeClosed, type GroupCommit, type WriteScope } from './group-commit.ts';
 import { HeartbeatBatch } from './heartbeat-batch.ts';
-import { SiteTable } from './site-table.ts';
+import { SiteTable, unknownSite } from './site-table.ts';
 
 export interface SqliteFleetStoreOptions {
   readonly db: Db;
@@ -92,71 +102,60 @@ export class SqliteFleetStore implements FleetStore {
   }
 
   #assignOne(scope: WriteScope, assignment: Assignment, epochs: NewEpochs): void {
-    const { site, applicationUid, digest, rollout, wave } = assignment;
+    const { site, applicationUid, rollout, wave } = assignment;
     const present = this.#deliveries.find(assignment, applicationUid);
-    if (present?.phase === 'Wanted' && !present.deleted && present.digest === digest) {
+    if (isAssigned(present, assignment)) {
       const isSame = present.rollout === rollout && present.wave === wave;
       if (!isSame) this.#save(scope, { ...present, rollout, wave });
       return;
     }
     const displaced = this.#deliveries.findWanted(assignment);
     if (displaced !== undefined && displaced.applicationUid !== applicationUid) {
-      this.#bury(scope, displaced, epochs.of(site));
+      this.#save(
+        scope,
+        tombstoneOf(displaced, { epoch: epochs.of(site), now: this.#clock.now(), mode: 'Delete' }),
+      );
     }
-    const { report, createRevision } = present ?? {};
-    this.#save(scope, {
-      site,
-      namespace: assignment.namespace,
-      application: assignment.application,
-      applicationUid,
-      phase: 'Wanted',
-      release: assignment.release,
-      digest,
-      epoch: epochs.of(site),
-      assignedAt: this.#clock.now().toISOString(),
-      deadlineSeconds: assignment.deadlineSeconds,
-      rollout,
-      wave,
-      ...(report === undefined ? {} : { report }),
-      createRevision: present?.deleted === true ? undefined : createRevision,
-      deleted: false,
-    });
+    this.#save(scope, assignedRow(assignment, { epoch: epochs.of(site), now: this.#clock.now(), present }));
   }
 
-  async remove(targets: readonly ApplicationName[]): Promise<void> {
+  async remove(targets: readonly (ApplicationName & { readonly mode: RemovalMode })[]): Promise<void> {
     if (targets.length === 0) return;
     await this.#commits.write((scope) => {
       const epochs = new NewEpochs(this.#sites);
       for (const target of targets) {
         const row = this.#deliveries.findWanted(target);
-        if (row !== undefined) this.#bury(scope, row, epochs.of(row.site));
+        if (row === undefined) continue;
+        const order = { epoch: epochs.of(row.site), now: this.#clock.now(), mode: target.mode };
+        this.#save(scope, tombstoneOf(row, order));
       }
       this.#announceEpochs(scope, epochs);
     });
   }
 
-  /** Makes the row a tombstone. */
-  #bury(scope: WriteScope, row: DeliveryRow, epoch: number): void {
-    this.#save(scope, {
-      ...row,
-      phase: 'Removing',
-      release: '',
-      digest: '',
-      epoch,
-      assignedAt: this.#clock.now().toISOString(),
-      rollout: '',
-      wave: '',
+  setSiteSettings(site: string, settings: SiteSettings): Promise<void> {
+    return this.#commits.write((scope) => {
+      if (isSameSettings(this.#sites.find(site) ?? noSettings, settings)) return;
+      const epochs = new NewEpochs(this.#sites);
+      epochs.of(site);
+      this.#sites.setSettings(site, settings);
+      this.#announceEpochs(scope, epochs);
     });
   }
 
-  setSiteVariables(site: string, variables: SiteState['variables']): Promise<void> {
+  adoptSiteState(site: string, state: AdoptedState): Promise<void> {
     return this.#commits.write((scope) => {
-      if (isDeepStrictEqual(this.#sites.find(site)?.variables ?? {}, variables)) return;
-      const epochs = new NewEpochs(this.#sites);
-      epochs.of(site);
-      this.#sites.setVariables(site, variables);
-      this.#announceEpochs(scope, epochs);
+      const { epoch } = this.#sites.find(site) ?? unknownSite;
+      const present = { epoch, rows: this.#deliveries.ofSite(site), now: this.#clock.now() };
+      for (const row of adoptedRows(site, state, present)) this.#save(scope, row);
+      this.#setEpoch(scope, site, state.epoch);
+      this.#sites.setSettings(site, state);
     });
+  }
+
+  #setEpoch(scope: WriteScope, site: string, epoch: number): void {
+    this.#sites.setEpoch(site, epoch);
+    scope.afterCommit(() => this.#emit({ kind: 'site', site, epoch }));
   }
 
   forgetSite(site: string): Promise<void> {
@@ -169,7 +168,7 @@ export class SqliteFleetStore implements FleetStore {
       const epochs = new NewEpochs(this.#sites);
       if (this.#sites.find(site) !== undefined) {
         epochs.of(site);
-        this.#sites.setVariables(site, {});
+        this.#sites.setSettings(site, noSettings);
       }
       scope.afterCommit(() => this.#heartbeats.forget(site));
       this.#announceEpochs(scope, epochs);
@@ -178,7 +177,7 @@ export class SqliteFleetStore implements FleetStore {
 
   async siteState(site: string): Promise<SiteState> {
     this.#requireOpen();
-    const state = this.#sites.find(site) ?? { epoch: 0, variables: {} };
+    const state = this.#sites.find(site) ?? unknownSite;
     return { site, ...state, rows: this.#deliveries.ofSite(site) };
   }
 
@@ -317,10 +316,7 @@ export class SqliteFleetStore implements FleetStore {
   }
 
   /** Gives the row the next revision; without `createRevision` a new life begins. */
-  #save(
-    scope: WriteScope,
-    row: Omit<DeliveryRow, 'revision' | 'createRevision'> & { createRevision?: number | undefined },
-  ): DeliveryRow {
+  #save(scope: WriteScope, row: UnsavedRow): DeliveryRow {
     const revision = scope.takeRevision();
     const saved: DeliveryRow = { ...row, revision, createRevision: row.createRevision ?? revision };
     this.#deliveries.save(saved);

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type Clock, type Logger, StatusError } from '@selvedge/api';
 import type { AesGcmCipher } from '../aes-gcm-cipher.ts';
@@ -52,6 +52,7 @@ export class SqliteStore implements Store {
   #keys: KeyRing | undefined;
   #resealing: Promise<unknown> = Promise.resolve();
   #lastCommitAt = -Infinity;
+  #instance = randomUUID();
   #closed: Promise<void> | undefined;
 
   constructor(parts: SqliteStoreParts) {
@@ -86,6 +87,10 @@ export class SqliteStore implements Store {
       ...(cipher ? { cipher } : {}),
     });
     this.#background = [this.#forgetOldStates(), this.#publishProgress(), this.#resealWhenDue()];
+  }
+
+  get instance(): string {
+    return this.#instance;
   }
 
   async check(): Promise<void> {
@@ -189,6 +194,7 @@ export class SqliteStore implements Store {
     if (this.#commits.closed) throw storeClosed();
     await this.#commits.hold(async () => {
       await restoreDatabase(this.#db, records, { revisionGap, sealing });
+      this.#instance = randomUUID();
       this.#commits.revisionChanged();
       this.objects.reload();
       this.fleet.reload();

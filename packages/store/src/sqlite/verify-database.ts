@@ -9,7 +9,7 @@ import { newestVersion, schemaVersion } from './migrate.ts';
 import { openState } from './object-log.ts';
 import { type MaybeSealed, openText } from './sealed-text.ts';
 import { readSetting } from './settings.ts';
-import { placeOfVariables } from './site-table.ts';
+import { type SiteRow, toSiteFacts } from './site-table.ts';
 
 const maxProblems = 100;
 
@@ -236,16 +236,12 @@ class Verification {
 
   #sites(): void {
     let sites = 0;
-    for (const { site, epoch, variables } of this.#db.iterate<{
-      site: string;
-      epoch: number;
-      variables: MaybeSealed;
-    }>('SELECT site, epoch, variables FROM site_state')) {
+    for (const row of this.#db.iterate<SiteRow>('SELECT * FROM site_state')) {
       sites += 1;
-      if (!(epoch >= 1)) this.#found(`site ${site}: epoch ${epoch}`);
-      this.#try(`variables of site ${site}`, () => {
-        this.#noteSeal(variables);
-        JSON.parse(openText(this.#cipher, variables, placeOfVariables(site)));
+      if (!(row.epoch >= 1)) this.#found(`site ${row.site}: epoch ${row.epoch}`);
+      this.#try(`variables and policy of site ${row.site}`, () => {
+        this.#noteSeal(row.variables);
+        toSiteFacts(row, this.#cipher);
       });
     }
     this.#counts['sites'] = sites;

@@ -1,4 +1,4 @@
-import type { ItemReport } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, type ItemReport } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
 import type { Assignment, FleetStore, ObjectStore } from '../index.ts';
 
@@ -60,14 +60,17 @@ async function fillFleet(fleet: FleetStore): Promise<void> {
   });
   await fleet.assign([assignment('berlin', 'till'), assignment('oslo', 'till'), assignment('oslo', 'desk')]);
   await fleet.assign([assignment('rome', 'till')]);
-  await fleet.setSiteVariables('berlin', { password: 'correct horse', tills: 3, open: true });
+  await fleet.setSiteSettings('berlin', {
+    variables: { password: 'correct horse', tills: 3, open: true },
+    policy: defaultSitePolicy,
+  });
   await fleet.saveReports(
     'berlin',
     [report({ state: 'Failed', logs: ['password: battery staple', 'exit 1'] })],
     at,
   );
   await fleet.saveReports('oslo', [report({ pods: { wanted: 2, ready: 2 }, runningDigest: 'sha256:1' })], at);
-  await fleet.remove([{ site: 'oslo', namespace: 'shop', application: 'desk' }]);
+  await fleet.remove([{ site: 'oslo', namespace: 'shop', application: 'desk', mode: 'Delete' }]);
   await fleet.forgetSite('rome');
   await fleet.addRolloutMembers('rollout-uid', [
     { site: 'oslo', wave: 'canary' },
@@ -89,6 +92,7 @@ const assignment = (site: string, application: string): Assignment => ({
   release: `${application}-1`,
   digest: 'sha256:1',
   deadlineSeconds: 300.5,
+  terms: defaultItemTerms,
   rollout: 'till-r1',
   wave: 'canary',
 });

@@ -140,8 +140,13 @@ class Ledger {
     }
     const epochs = await fleet.siteEpochs();
     for (const site of crashSites) {
-      const [row] = (await fleet.siteState(site)).rows;
+      const { rows, variables, policy } = await fleet.siteState(site);
+      const [row] = rows;
       this.#compare(site, row && Number(row.digest.split(':')[1]), undefined);
+      assert.equal(row?.terms.attempt, row && Number(row.digest.split(':')[1]));
+      const adopted = Number(variables['adopted'] ?? 0);
+      assert.ok((row?.terms.attempt ?? 0) >= adopted, `${site} was adopted in part`);
+      assert.equal(policy.hold?.reason, adopted === 0 ? undefined : `mark ${adopted}`);
       const epoch = epochs.get(site) ?? 0;
       assert.ok(epoch >= (this.#epochs.get(site) ?? 0), `the epoch of ${site} went back`);
       this.#epochs.set(site, epoch);

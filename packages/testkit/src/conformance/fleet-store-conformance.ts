@@ -1,63 +1,24 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ItemReport } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, type SitePolicy } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
-import type { Assignment, DeliveryRow, FleetChange, FleetStore, SiteKey } from '@selvedge/store';
+import type { FleetChange, FleetStore } from '@selvedge/store';
+import { fleetAdoptions } from './fleet-adoption-conformance.ts';
+import { fleetRemovals } from './fleet-removal-conformance.ts';
+import { onlyRow, receivedAt, report, siteKey, till } from './fleet-samples.ts';
 import { fleetStoreProperties } from './fleet-store-properties.ts';
 import { databaseForTest, openForTest, type CreateTestDatabase } from './store-under-test.ts';
-
-const till = (site: string, change: Partial<Assignment> = {}): Assignment => ({
-  site,
-  namespace: 'shop',
-  application: 'till',
-  applicationUid: 'till-uid',
-  release: 'till-1',
-  digest: 'sha256:1',
-  deadlineSeconds: 300,
-  rollout: 'till-r1',
-  wave: 'canary',
-  ...change,
-});
-
-const report = (change: Partial<ItemReport> = {}): ItemReport => ({
-  id: 'Application/shop/till',
-  uid: 'till-uid',
-  epoch: 1,
-  release: 'till-1',
-  digest: 'sha256:1',
-  state: 'Running',
-  sinceTime: '2026-01-01T00:00:00Z',
-  observedTime: '2026-01-01T00:00:01Z',
-  seq: 1,
-  ...change,
-});
-
-const siteKey = (site: string, publicKey: string): SiteKey => ({
-  site,
-  siteUid: `${site}-uid`,
-  publicKey,
-  fingerprint: `SHA256:${publicKey}`,
-  tokenUid: 'token',
-  enrolledAt: '2026-01-01T00:00:00.000Z',
-});
-
-const receivedAt = '2026-01-01T00:00:02.000Z';
-
-async function onlyRow(fleet: FleetStore, site: string): Promise<DeliveryRow> {
-  const { rows } = await fleet.siteState(site);
-  assert.equal(rows.length, 1);
-  return rows[0] as DeliveryRow;
-}
 
 /** What `FleetStore` promises. Every implementation runs it. */
 export function fleetStoreConformance(name: string, createDatabase: CreateTestDatabase): void {
   describe(`${name} as a FleetStore`, () => {
     keys(createDatabase);
     assignments(createDatabase);
-    tombstones(createDatabase);
+    fleetRemovals(createDatabase);
     reports(createDatabase);
     listings(createDatabase);
     sites(createDatabase);
+    fleetAdoptions(createDatabase);
     heartbeats(createDatabase);
     rolloutMembers(createDatabase);
     blobs(createDatabase);
@@ -128,7 +89,13 @@ function keys(createDatabase: CreateTestDatabase): void {
 function assignments(createDatabase: CreateTestDatabase): void {
   test('an unknown site is at epoch 0 with nothing', async (t) => {
     const { fleet } = await openForTest(t, createDatabase);
-    assert.deepEqual(await fleet.siteState('s1'), { site: 's1', epoch: 0, variables: {}, rows: [] });
+    assert.deepEqual(await fleet.siteState('s1'), {
+      site: 's1',
+      epoch: 0,
+      variables: {},
+      policy: defaultSitePolicy,
+      rows: [],
+    });
     assert.deepEqual(await fleet.siteEpochs(), new Map());
   });
 
@@ -140,6 +107,7 @@ function assignments(createDatabase: CreateTestDatabase): void {
     assert.deepEqual(row, {
       ...till('s1'),
       phase: 'Wanted',
+      removal: 'Delete',
       epoch: 1,
       revision: 2,
       createRevision: 2,
@@ -187,6 +155,33 @@ function assignments(createDatabase: CreateTestDatabase): void {
     assert.equal((await fleet.siteState('s1')).epoch, 1);
   });
 
+  test('other terms are a new assignment, in every field but the fallback', async (t) => {
+    const { fleet } = await openForTest(t, createDatabase);
+    const terms = { ...defaultItemTerms, activate: 'Hold' as const };
+    const fallback = { release: 'till-0', digest: 'sha256:0' };
+    await fleet.assign([till('s1', { terms: { ...terms, fallback } })]);
+    const before = await onlyRow(fleet, 's1');
+    assert.deepEqual(before.terms, { ...terms, fallback });
+    await fleet.assign([till('s1', { terms })]);
+    await fleet.assign([
+      till('s1', { terms: { fallback: { ...fallback, digest: 'sha256:9' }, ...terms }, deadlineSeconds: 5 }),
+    ]);
+    assert.deepEqual(await onlyRow(fleet, 's1'), before, 'what the site was told under this epoch stays');
+    const changed = [
+      { ...terms, activate: 'At' as const, activateAt: '2026-01-01T00:00:00Z' },
+      { ...terms, activate: 'At' as const, activateAt: '2026-01-02T00:00:00Z' },
+      { ...terms, attempt: 2 },
+      { ...terms, prepareSeconds: 7.5 },
+    ];
+    for (const [index, next] of changed.entries()) {
+      await fleet.assign([till('s1', { terms: next, deadlineSeconds: 5 })]);
+      const row = await onlyRow(fleet, 's1');
+      assert.deepEqual([row.terms, row.epoch, row.deadlineSeconds], [next, 2 + index, 5]);
+      assert.deepEqual([row.digest, row.createRevision], [before.digest, before.createRevision]);
+    }
+    assert.equal((await fleet.siteState('s1')).epoch, 5);
+  });
+
   test('an application made again under its name gets a row of its own, and the old one becomes a tombstone', async (t) => {
     const { fleet } = await openForTest(t, createDatabase);
     await fleet.assign([till('s1')]);
@@ -206,57 +201,13 @@ function assignments(createDatabase: CreateTestDatabase): void {
     const { fleet, objects } = await openForTest(t, createDatabase);
     await fleet.assign([]);
     await fleet.remove([]);
-    await fleet.remove([{ site: 's1', namespace: 'shop', application: 'till' }]);
+    await fleet.remove([{ site: 's1', namespace: 'shop', application: 'till', mode: 'Delete' }]);
     assert.deepEqual(await fleet.saveReports('s1', [], receivedAt), []);
     await fleet.addRolloutMembers('r', []);
-    await fleet.setSiteVariables('s1', {});
+    await fleet.setSiteSettings('s1', { variables: {}, policy: defaultSitePolicy });
     await fleet.forgetSite('s1');
     assert.equal(await objects.currentRevision(), 1);
     assert.deepEqual(await fleet.siteEpochs(), new Map());
-  });
-}
-
-function tombstones(createDatabase: CreateTestDatabase): void {
-  const target = { site: 's1', namespace: 'shop', application: 'till' };
-
-  test('a removal turns the row into a tombstone that stays, also when it was carried out', async (t) => {
-    const { fleet } = await openForTest(t, createDatabase);
-    await fleet.assign([till('s1')]);
-    await fleet.remove([target]);
-    const removing = await onlyRow(fleet, 's1');
-    assert.deepEqual(
-      [removing.phase, removing.epoch, removing.release, removing.digest, removing.rollout, removing.wave],
-      ['Removing', 2, '', '', '', ''],
-    );
-    await fleet.remove([target]);
-    assert.deepEqual(await onlyRow(fleet, 's1'), removing);
-    await fleet.saveReports('s1', [report({ state: 'Removed', epoch: 2, seq: 2 })], receivedAt);
-    const removed = await onlyRow(fleet, 's1');
-    assert.equal(removed.phase, 'Removed');
-    assert.deepEqual([removed.epoch, (await fleet.siteState('s1')).epoch], [2, 2]);
-    await fleet.remove([target]);
-    assert.deepEqual(await onlyRow(fleet, 's1'), removed);
-  });
-
-  test('only a Removed report of this very tombstone carries it out', async (t) => {
-    const { fleet } = await openForTest(t, createDatabase);
-    await fleet.assign([till('s1')]);
-    await fleet.saveReports('s1', [report({ state: 'Removed', epoch: 1, seq: 1 })], receivedAt);
-    assert.equal((await onlyRow(fleet, 's1')).phase, 'Wanted');
-    await fleet.remove([target]);
-    await fleet.saveReports('s1', [report({ state: 'Removed', epoch: 1, seq: 2 })], receivedAt);
-    await fleet.saveReports('s1', [report({ state: 'Removing', epoch: 2, seq: 3 })], receivedAt);
-    await fleet.saveReports('s1', [report({ state: 'Removed', epoch: 2, seq: 4, uid: 'other' })], receivedAt);
-    assert.equal((await onlyRow(fleet, 's1')).phase, 'Removing');
-  });
-
-  test('what was removed can be wanted again', async (t) => {
-    const { fleet } = await openForTest(t, createDatabase);
-    await fleet.assign([till('s1')]);
-    await fleet.remove([target]);
-    await fleet.assign([till('s1')]);
-    const row = await onlyRow(fleet, 's1');
-    assert.deepEqual([row.phase, row.epoch, row.release, row.createRevision], ['Wanted', 3, 'till-1', 2]);
   });
 }
 
@@ -380,22 +331,69 @@ function sites(createDatabase: CreateTestDatabase): void {
   test('variables make a new epoch when they differ', async (t) => {
     const { fleet } = await openForTest(t, createDatabase);
     const variables = { currency: 'EUR', tills: 3, outdoor: false };
-    await fleet.setSiteVariables('s1', variables);
-    await fleet.setSiteVariables('s1', { outdoor: false, tills: 3, currency: 'EUR' });
-    assert.deepEqual(await fleet.siteState('s1'), { site: 's1', epoch: 1, variables, rows: [] });
-    await fleet.setSiteVariables('s1', { ...variables, tills: '3' });
+    await fleet.setSiteSettings('s1', { variables: variables, policy: defaultSitePolicy });
+    await fleet.setSiteSettings('s1', {
+      variables: { outdoor: false, tills: 3, currency: 'EUR' },
+      policy: defaultSitePolicy,
+    });
+    assert.deepEqual(await fleet.siteState('s1'), {
+      site: 's1',
+      epoch: 1,
+      variables,
+      policy: defaultSitePolicy,
+      rows: [],
+    });
+    await fleet.setSiteSettings('s1', { variables: { ...variables, tills: '3' }, policy: defaultSitePolicy });
     assert.equal((await fleet.siteState('s1')).epoch, 2);
+  });
+
+  test('a policy makes a new epoch when it differs, and is kept whole', async (t) => {
+    const { fleet } = await openForTest(t, createDatabase);
+    const policy: SitePolicy = {
+      timeZone: 'Europe/Berlin',
+      activateWindows: [{ schedule: '0 22 * * 1-5', durationSeconds: 3600 }],
+      blackouts: [{ from: '2026-12-20', to: '2027-01-06', reason: 'Weihnachten 🎄' }],
+      hold: { reason: 'stocktaking' },
+    };
+    await fleet.setSiteSettings('s1', { variables: {}, policy: defaultSitePolicy });
+    assert.deepEqual(await fleet.siteEpochs(), new Map());
+    await fleet.setSiteSettings('s1', { variables: { a: 1 }, policy });
+    const { hold, ...open } = structuredClone(policy);
+    await fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: { hold, ...open } as SitePolicy });
+    assert.deepEqual(await fleet.siteState('s1'), {
+      site: 's1',
+      epoch: 1,
+      variables: { a: 1 },
+      policy,
+      rows: [],
+    });
+    await fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: open });
+    assert.deepEqual(await fleet.siteState('s1'), {
+      site: 's1',
+      epoch: 2,
+      variables: { a: 1 },
+      policy: open,
+      rows: [],
+    });
+    await fleet.assign([till('s1')]);
+    assert.deepEqual((await fleet.siteState('s1')).policy, open, 'assignments leave it alone');
   });
 
   test('a forgotten site has nothing but an epoch that never goes back', async (t) => {
     const { fleet } = await openForTest(t, createDatabase);
     await fleet.addSiteKey(siteKey('s1', 'k1'));
-    await fleet.setSiteVariables('s1', { a: 1 });
+    await fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: { timeZone: 'Asia/Tokyo' } });
     await fleet.assign([till('s1')]);
     await fleet.saveReports('s1', [report({ epoch: 2 })], receivedAt);
     fleet.touch({ site: 's1', lastSeenAt: receivedAt, agentEpoch: 2, agentStateDigest: 'd' });
     await fleet.forgetSite('s1');
-    assert.deepEqual(await fleet.siteState('s1'), { site: 's1', epoch: 3, variables: {}, rows: [] });
+    assert.deepEqual(await fleet.siteState('s1'), {
+      site: 's1',
+      epoch: 3,
+      variables: {},
+      policy: defaultSitePolicy,
+      rows: [],
+    });
     assert.equal(await fleet.findSiteKey('s1'), undefined);
     assert.deepEqual(await fleet.heartbeats(), new Map());
     const { revision } = await fleet.listDeliveries({});
@@ -408,8 +406,8 @@ function sites(createDatabase: CreateTestDatabase): void {
     const database = await databaseForTest(t, createDatabase);
     const before = await database.open();
     await before.fleet.addSiteKey(siteKey('s1', 'k1'));
-    await before.fleet.setSiteVariables('s1', { a: 1 });
-    await before.fleet.assign([till('s1')]);
+    await before.fleet.setSiteSettings('s1', { variables: { a: 1 }, policy: { timeZone: 'Asia/Tokyo' } });
+    await before.fleet.assign([till('s1', { terms: { ...defaultItemTerms, activate: 'Hold' } })]);
     await before.fleet.saveReports('s1', [report({ epoch: 2 })], receivedAt);
     await before.fleet.addRolloutMembers('r', [{ site: 's1', wave: 'canary' }]);
     const heartbeat = {
@@ -518,9 +516,9 @@ function changes(createDatabase: CreateTestDatabase): void {
     expect();
     await fleet.saveReports('s1', [report()], receivedAt);
     expect('delivery s1 4 Wanted');
-    await fleet.setSiteVariables('s2', { a: 1 });
+    await fleet.setSiteSettings('s2', { variables: { a: 1 }, policy: defaultSitePolicy });
     expect('site s2 2');
-    await fleet.remove([{ site: 's1', namespace: 'shop', application: 'till' }]);
+    await fleet.remove([{ site: 's1', namespace: 'shop', application: 'till', mode: 'Delete' }]);
     expect('delivery s1 5 Removing', 'site s1 2');
     await fleet.forgetSite('s2');
     expect('delivery s2 6 deleted', 'site s2 3');

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { defaultSitePolicy } from '@selvedge/api';
 import type { DeliveryRow, FleetStore } from '@selvedge/store';
 import fc from 'fast-check';
 import type { CreateTestDatabase } from './store-under-test.ts';
@@ -13,14 +15,38 @@ const anyTarget = fc.record({
   application: fc.constantFrom(...applications),
 });
 
+const anyTerms = fc
+  .record({
+    activate: fc.constantFrom('Hold' as const, 'Window' as const),
+    attempt: fc.constantFrom(1, 2),
+    fallback: fc.constantFrom(undefined, { release: 'r0', digest: 'sha256:0' }),
+  })
+  .map(({ fallback, ...terms }) => ({
+    ...terms,
+    prepareSeconds: 60,
+    ...(fallback === undefined ? {} : { fallback }),
+  }));
+
 const anyOperation = fc.oneof(
   fc.record({
     type: fc.constant('assign' as const),
     targets: fc.array(anyTarget, { minLength: 1, maxLength: 3 }),
     life: fc.constantFrom('1', '2'),
     digest: fc.constantFrom('sha256:1', 'sha256:2'),
+    terms: anyTerms,
   }),
-  fc.record({ type: fc.constant('remove' as const), targets: fc.array(anyTarget, { maxLength: 3 }) }),
+  fc.record({
+    type: fc.constant('remove' as const),
+    targets: fc.array(anyTarget, { maxLength: 3 }),
+    mode: fc.constantFrom('Delete' as const, 'Orphan' as const),
+  }),
+  fc.record({
+    type: fc.constant('adopt' as const),
+    site: fc.constantFrom(...sites),
+    ahead: fc.integer({ min: -1, max: 3 }),
+    kept: fc.subarray(applications),
+    isChanged: fc.boolean(),
+  }),
   fc.record({
     type: fc.constant('report' as const),
     target: anyTarget,
@@ -29,9 +55,10 @@ const anyOperation = fc.oneof(
     seq: fc.integer({ min: 1, max: 30 }),
   }),
   fc.record({
-    type: fc.constant('variables' as const),
+    type: fc.constant('settings' as const),
     site: fc.constantFrom(...sites),
     value: fc.integer({ min: 0, max: 2 }),
+    timeZone: fc.constantFrom('UTC', 'Asia/Tokyo'),
   }),
   fc.record({ type: fc.constant('forget' as const), site: fc.constantFrom(...sites) }),
 );
@@ -73,7 +100,7 @@ export function fleetStoreProperties(createDatabase: CreateTestDatabase): void {
           for (const [index, operation] of operations.entries()) {
             const before = new Set(mirror.rows.keys());
             await perform(fleet, operation, mirror);
-            if (operation.type !== 'forget') {
+            if (operation.type !== 'forget' && operation.type !== 'adopt') {
               for (const id of before) assert.ok(mirror.rows.has(id), `${id} vanished`);
             }
             if (index % 3 === 0) resumedAt = await catchUp(fleet, resumed, resumedAt);
@@ -92,21 +119,37 @@ export function fleetStoreProperties(createDatabase: CreateTestDatabase): void {
 
 async function perform(fleet: FleetStore, operation: Operation, mirror: Mirror): Promise<void> {
   if (operation.type === 'assign') {
-    const { targets, life, digest } = operation;
+    const { targets, life, digest, terms } = operation;
     const fields = {
       namespace: 'shop',
       release: digest,
       digest,
       deadlineSeconds: 60,
+      terms,
       rollout: 'r',
       wave: 'w',
     };
     const uid = (application: string) => `${application}-${life}`;
     await fleet.assign(targets.map((t) => ({ ...t, ...fields, applicationUid: uid(t.application) })));
+    for (const target of targets) {
+      const row = mirror.rows.get(`${target.site}/${target.application}/${uid(target.application)}`);
+      assert.deepEqual([row?.phase, row?.digest, row?.removal], ['Wanted', digest, 'Delete']);
+      assert.deepEqual({ ...row?.terms, fallback: undefined }, { ...terms, fallback: undefined });
+    }
   } else if (operation.type === 'remove') {
-    await fleet.remove(operation.targets.map((target) => ({ ...target, namespace: 'shop' })));
-  } else if (operation.type === 'variables') {
-    await fleet.setSiteVariables(operation.site, operation.value === 0 ? {} : { value: operation.value });
+    await fleet.remove(
+      operation.targets.map((target) => ({ ...target, namespace: 'shop', mode: operation.mode })),
+    );
+  } else if (operation.type === 'adopt') {
+    await adopt(fleet, operation);
+  } else if (operation.type === 'settings') {
+    const { site, value, timeZone } = operation;
+    const settings = { variables: value === 0 ? {} : { value }, policy: { timeZone } };
+    const before = await fleet.siteState(site);
+    await fleet.setSiteSettings(site, settings);
+    const isNew = !isDeepStrictEqual({ variables: before.variables, policy: before.policy }, settings);
+    const expected = { ...before, ...settings, epoch: before.epoch + (isNew ? 1 : 0) };
+    assert.deepEqual(await fleet.siteState(site), expected);
   } else if (operation.type === 'forget') {
     await fleet.forgetSite(operation.site);
   } else {
@@ -134,6 +177,32 @@ async function perform(fleet: FleetStore, operation: Operation, mirror: Mirror):
       assert.equal(saved.phase, isCarriedOut ? 'Removed' : known.phase);
     }
   }
+}
+
+/** Adopts a site that has lost some of what the hub wants there, and got something else. */
+async function adopt(fleet: FleetStore, operation: Operation & { type: 'adopt' }): Promise<void> {
+  const { site, ahead, kept, isChanged } = operation;
+  const before = await fleet.siteState(site);
+  const epoch = Math.max(1, before.epoch + ahead);
+  const held = before.rows
+    .filter((row) => kept.includes(row.application))
+    .map((row) => ({
+      ...row,
+      phase: row.phase === 'Wanted' ? ('Wanted' as const) : ('Removing' as const),
+      epoch: Math.min(row.epoch, epoch),
+    }));
+  const rows = isChanged ? held.map((row) => ({ ...row, epoch, digest: row.digest && 'sha256:9' })) : held;
+  const adopting = fleet.adoptSiteState(site, { epoch, variables: {}, policy: defaultSitePolicy, rows });
+  if (epoch <= before.epoch) {
+    await assert.rejects(adopting, { reason: 'Conflict' });
+    assert.deepEqual(await fleet.siteState(site), before);
+    return;
+  }
+  await adopting;
+  const after = await fleet.siteState(site);
+  const brief = (list: readonly Pick<DeliveryRow, 'applicationUid' | 'digest' | 'epoch' | 'terms'>[]) =>
+    list.map((row) => [row.applicationUid, row.digest, row.epoch, row.terms]);
+  assert.deepEqual([after.epoch, after.variables, brief(after.rows)], [epoch, {}, brief(rows)]);
 }
 
 /** Applies what changed since `from`, as somebody does who was away. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { StatusReason } from '@selvedge/api';
+import { defaultItemTerms, type StatusReason } from '@selvedge/api';
 import type { ObjectKey, ObjectStore, StoreEvent } from '@selvedge/store';
 import { listWatchProperties } from './list-watch-properties.ts';
 import { objectStoreProperties } from './object-store-properties.ts';
@@ -142,6 +142,7 @@ function writes(createDatabase: CreateTestDatabase): void {
         release: 'till-1',
         digest: 'sha256:1',
         deadlineSeconds: 60,
+        terms: defaultItemTerms,
         rollout: '',
         wave: '',
       },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { StatusReason } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, type StatusReason } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
 import type { KeyRing, ObjectKey, Store, StoreRecord } from '@selvedge/store';
 import {
@@ -26,8 +26,10 @@ export function storeConformance(name: string, createDatabase: CreateTestDatabas
   describe(`${name} as a Store`, () => {
     conditions(createDatabase);
     health(createDatabase);
+    instances(createDatabase);
     dumps(createDatabase);
     restores(createDatabase);
+    restoresOfOldDumps(createDatabase);
     keyRotation(createDatabase);
   });
 }
@@ -99,6 +101,29 @@ function health(createDatabase: CreateTestDatabase): void {
       [3, 2, 1, 1, 2],
     );
     assert.equal(counts['rolloutMembers'], 1);
+  });
+}
+
+function instances(createDatabase: CreateTestDatabase): void {
+  test('every store has a name of its own, and it changes when the store is restored', async (t) => {
+    const source = await openForTest(t, createDatabase);
+    const database = await databaseForTest(t, createDatabase);
+    const target = await database.open();
+    const before = target.instance;
+    assert.match(before, /^[0-9a-f-]{36}$/);
+    assert.notEqual(before, source.instance);
+    await fill(source);
+    const cutOff = (await collect(source.dump(signal))).slice(0, -1);
+    await assert.rejects(target.restore(streamOf(cutOff), { revisionGap: 1 }), reason('BadRequest'));
+    assert.equal(target.instance, before);
+    await target.restore(source.dump(signal), { revisionGap: 1 });
+    const restored = target.instance;
+    assert.equal(new Set([restored, before, source.instance]).size, 3);
+    await target.close();
+    const again = await database.open();
+    // On SQLite a store that is opened again might be a copy; all the hubs on one PostgreSQL are one.
+    assert.equal(again.instance === restored, again.engine === 'postgres');
+    assert.notEqual(again.instance, before);
   });
 }
 
@@ -229,6 +254,31 @@ function restores(createDatabase: CreateTestDatabase): void {
   });
 }
 
+function restoresOfOldDumps(createDatabase: CreateTestDatabase): void {
+  test('a dump of before there were terms and policies is restored, and no site is told two things under one epoch', async (t) => {
+    const source = await openForTest(t, createDatabase);
+    await fill(source);
+    const old = (await collect(source.dump(signal))).map((record): StoreRecord => {
+      if (record.type === 'site') {
+        const { policy: _, ...rest } = record;
+        return rest as StoreRecord;
+      }
+      if (record.type !== 'delivery') return record;
+      const { terms: _, removal: __, ...row } = record.row;
+      return { ...record, row } as StoreRecord;
+    });
+    const target = await openForTest(t, createDatabase);
+    await target.restore(streamOf(old), { revisionGap: 1 });
+    const [state, expected] = [await target.fleet.siteState('s1'), await source.fleet.siteState('s1')];
+    assert.deepEqual([state.policy, state.epoch], [defaultSitePolicy, expected.epoch + 1]);
+    assert.deepEqual(
+      state.rows,
+      expected.rows.map((row) => ({ ...row, terms: defaultItemTerms, removal: 'Delete' })),
+    );
+    assert.deepEqual((await target.verify(signal)).problems, []);
+  });
+}
+
 function keyRotation(createDatabase: CreateTestDatabase): void {
   test('with a new active key everything is sealed anew in steps, and then the old key is not needed', async (t) => {
     const database = await databaseForTest(t, createDatabase);
@@ -292,7 +342,14 @@ async function fill({ objects, fleet }: Store): Promise<void> {
   const gone = await objects.create(plain('gone'), '{}');
   await objects.delete(gone.key, gone.revision);
   await objects.create(sensitive('secret'), '{"data":"hidden"}');
-  const row = { namespace: 'shop', release: 'r1', digest: 'sha256:1', deadlineSeconds: 60.5, wave: 'canary' };
+  const row = {
+    namespace: 'shop',
+    release: 'r1',
+    digest: 'sha256:1',
+    deadlineSeconds: 60.5,
+    terms: { ...defaultItemTerms, attempt: 4 },
+    wave: 'canary',
+  };
   const of = (application: string) => ({ ...row, application, applicationUid: `${application}-uid` });
   await fleet.addSiteKey({
     site: 's1',
@@ -306,8 +363,11 @@ async function fill({ objects, fleet }: Store): Promise<void> {
     { site: 's1', ...of('till'), rollout: 'r' },
     { site: 's1', ...of('desk'), rollout: 'r' },
   ]);
-  await fleet.remove([{ site: 's1', namespace: 'shop', application: 'desk' }]);
-  await fleet.setSiteVariables('s1', { password: 'hidden', tills: 3 });
+  await fleet.remove([{ site: 's1', namespace: 'shop', application: 'desk', mode: 'Orphan' }]);
+  await fleet.setSiteSettings('s1', {
+    variables: { password: 'hidden', tills: 3 },
+    policy: { timeZone: 'Europe/Berlin', hold: { reason: 'stocktaking' } },
+  });
   const report = {
     id: 'Application/shop/till',
     uid: 'till-uid',

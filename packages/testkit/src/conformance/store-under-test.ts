@@ -10,7 +10,7 @@ export interface OpenOptions {
   readonly keys?: KeyRing;
 }
 
-/** One database, empty at first, that can be opened again after it was closed. */
+/** One database, empty at first, that can be opened again after it was closed. Its store uses the machine's clock. */
 export interface TestDatabase {
   open(options?: OpenOptions): Promise<Store>;
   /** Removes the database; it is closed by then. */

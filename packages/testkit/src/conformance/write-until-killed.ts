@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
-import { isConflict, isNotFound, isStatusError } from '@selvedge/api';
+import { defaultItemTerms, defaultSitePolicy, isConflict, isNotFound, isStatusError } from '@selvedge/api';
 import { sha256Digest, systemClock } from '@selvedge/api/node';
-import type { KeyRing, ObjectKey, Store } from '@selvedge/store';
+import type { Assignment, FleetStore, KeyRing, ObjectKey, Store } from '@selvedge/store';
 import { plainResource, sensitiveResource } from './store-under-test.ts';
 
 /**
@@ -110,19 +110,18 @@ async function writeFleet({ fleet }: Store, nextMark: () => number): Promise<voi
     const site = crashSites[turn % crashSites.length] as string;
     const mark = nextMark();
     const application = { site, namespace: 'shop', application: 'till', applicationUid: 'till-uid' };
+    const order = {
+      ...application,
+      release: `r${mark}`,
+      digest: `sha256:${mark}`,
+      deadlineSeconds: 60,
+      terms: { ...defaultItemTerms, attempt: mark },
+    };
     say({ type: 'asked', thing: site, mark });
-    await fleet.assign([
-      {
-        ...application,
-        release: `r${mark}`,
-        digest: `sha256:${mark}`,
-        deadlineSeconds: 60,
-        rollout: '',
-        wave: '',
-      },
-    ]);
+    if (turn % 4 === 3) await adopt(fleet, { ...order, mark });
+    else await fleet.assign([{ ...order, rollout: '', wave: '' }]);
     say({ type: 'done', thing: site, mark });
-    await fleet.setSiteVariables(site, { mark });
+    await fleet.setSiteSettings(site, { variables: { mark }, policy: defaultSitePolicy });
     fleet.touch({ site, lastSeenAt: new Date(mark).toISOString(), agentEpoch: mark, agentStateDigest: '' });
     const { rows } = await fleet.siteState(site);
     for (const row of rows) {
@@ -141,6 +140,20 @@ async function writeFleet({ fleet }: Store, nextMark: () => number): Promise<voi
       await fleet.saveReports(site, [report], '');
     }
   }
+}
+
+async function adopt(
+  fleet: FleetStore,
+  { mark, ...order }: Omit<Assignment, 'rollout' | 'wave'> & { readonly mark: number },
+): Promise<void> {
+  const { epoch } = await fleet.siteState(order.site);
+  const row = { ...order, epoch: epoch + 2, phase: 'Wanted' as const, removal: 'Delete' as const };
+  await fleet.adoptSiteState(order.site, {
+    epoch: epoch + 3,
+    variables: { adopted: mark },
+    policy: { timeZone: 'UTC', hold: { reason: `mark ${mark}` } },
+    rows: [row],
+  });
 }
 
 async function writeBlobs({ fleet }: Store, nextMark: () => number): Promise<void> {

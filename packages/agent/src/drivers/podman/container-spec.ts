@@ -175,8 +175,12 @@ function security(spec: PodSpec, container: Container): Record<string, unknown> 
   };
 }
 
+/** An image of this machine by what it is, whatever name leads to it now. */
+const imageId = /^[0-9a-f]{64}$/;
+
 /** Full name as Kubernetes understands it: no host means Docker Hub, a digest makes the tag meaningless. */
 export function normalizeImage(image: string): string {
+  if (imageId.test(image)) return image;
   const [name = image, digest] = image.split('@');
   const slash = name.indexOf('/');
   const host = slash === -1 ? '' : name.slice(0, slash);

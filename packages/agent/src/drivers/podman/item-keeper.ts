@@ -1,12 +1,15 @@
 import type { DriverItem, DriverReport } from '../driver.ts';
-import type { DesiredApp, DesiredService, Workload } from './desired-app.ts';
+import { allContainers, type DesiredApp, type DesiredService, type Workload } from './desired-app.ts';
 import { type ItemRecord, type ReleaseRef, refOf, releaseKey } from './item-record.ts';
 import { itemState, type Problem } from './item-state.ts';
 import type { ObservedPod } from './observe.ts';
+import { labelNames } from './ownership.ts';
 import { isComplete, isServing, type PodView, planWorkload } from './plan.ts';
 import type { ContainerSurroundings } from './pod-executor.ts';
 import { type PodPlan, planPod } from './pod-plan.ts';
-import { type PodAction, type PodStatus, podStatus } from './pod-status.ts';
+import { type PodAction, type PodStatus, podStatus, statusWithoutTemplate } from './pod-status.ts';
+import { trialMs } from './pod-trial.ts';
+import { Preparation } from './preparation.ts';
 import type { ProbeTarget } from './probes/probe-check.ts';
 import { ProblemFinder } from './problem-finder.ts';
 import { type KnownTemplate, ReleaseLibrary } from './release-library.ts';
@@ -24,9 +27,8 @@ const noProgress: Progress = { isComplete: false, isServing: false };
 /** A pod that was ready for longer than this when the agent started has been so since its containers started. */
 const settledPodMs = 60_000;
 
-/** Without a readiness probe a container is ready the moment it starts, also one that ends at once. */
-const unprovenMs = 3_000;
-const restartedMs = 10_000;
+/** As many sizes as a report may carry. */
+const reportedImages = 50;
 
 /** Keeps one item as it is wanted: prepares its release, brings its pods there step by step, and says where it stands. */
 export class ItemKeeper {
@@ -36,9 +38,10 @@ export class ItemKeeper {
   readonly #problems: ProblemFinder;
   readonly #readySince = new Map<string, number>();
   #wanted: DriverItem | undefined;
+  readonly #preparation: Preparation;
   #wantedSince = 0;
   #activeSince: number;
-  #preparation = new AbortController();
+  #isPrepared = false;
   #pods: readonly ObservedPod[] = [];
   #templates = new Map<string, KnownTemplate>();
   /** Ready or completed. */
@@ -52,6 +55,7 @@ export class ItemKeeper {
     this.record = record;
     this.#runtime = runtime;
     this.#activeSince = runtime.clock.now().getTime();
+    this.#preparation = new Preparation(record, runtime);
     this.#library = new ReleaseLibrary(runtime);
     this.#problems = new ProblemFinder(runtime.client, runtime.tasks);
   }
@@ -74,14 +78,21 @@ export class ItemKeeper {
   want(item: DriverItem, now: number): void {
     const before = this.#wanted;
     this.#wanted = item;
-    const isSame =
-      before &&
-      releaseKey(refOf(before)) === releaseKey(refOf(item)) &&
-      before.item.epoch === item.item.epoch;
-    if (isSame) return;
+    const isSameRelease = before && releaseKey(refOf(before)) === releaseKey(refOf(item));
+    if (!isSameRelease) this.#preparation.cancel();
+    if (isSameRelease && before.item.epoch === item.item.epoch) return;
     this.#wantedSince = now;
-    this.#preparation.abort();
     this.#runtime.tasks.forget(prepareTask(this.record.uid));
+  }
+
+  /** The deadline counts from now at the earliest. */
+  restartDeadline(now: number): void {
+    this.#activeSince = now;
+  }
+
+  /** Lets go of the item; what runs goes on. */
+  close(): void {
+    this.#preparation.cancel();
   }
 
   /** Reads the manifests that are needed to understand the item and its pods. */
@@ -111,7 +122,7 @@ export class ItemKeeper {
   /** Begins what is to be done next. */
   async act(view: SiteView): Promise<void> {
     this.#wakeAt = Number.POSITIVE_INFINITY;
-    this.#prepareWanted(view);
+    await this.#prepareWanted(view);
     const statuses = new Map(this.#pods.map((pod) => [pod.name, this.#statusOf(pod, view.now)]));
     this.#noteReadiness(statuses, view.now);
     this.#problem = await this.#findProblem(statuses);
@@ -122,35 +133,40 @@ export class ItemKeeper {
     if (this.#progress.isComplete && this.#isWantedActive) this.record.hasSucceeded = true;
   }
 
-  #prepareWanted(view: SiteView): void {
+  /** Prepares what is wanted and, when that may be, puts it in force. */
+  async #prepareWanted(view: SiteView): Promise<void> {
     const wanted = this.#wanted;
-    if (!wanted || this.#isWantedActive) return;
-    const ref = refOf(wanted);
-    const app = this.#library.appOf(ref);
+    this.#isPrepared = false;
+    if (!wanted || this.#isWantedActive) {
+      this.#preparation.cancel();
+      return;
+    }
+    const app = this.#library.appOf(refOf(wanted));
     if (!app) return;
-    const { images, services, signal, tasks } = this.#runtime;
-    tasks.begin(prepareTask(this.record.uid), async () => {
-      const superseded = new AbortController();
-      this.#preparation = superseded;
-      try {
-        // Cheap questions first; images may take hours.
-        await services.assertAvailable(app.services, wanted.item, view.pods);
-        await images.ensure(app, { isFirst: true, signal: AbortSignal.any([signal, superseded.signal]) });
-      } catch (error) {
-        // What became of a release that nobody wants any more does not matter.
-        if (!superseded.signal.aborted) throw error;
-      }
-      if (!superseded.signal.aborted) this.#activate(ref);
-    });
+    this.#isPrepared = await this.#preparation.act(wanted, app, view);
+    if (this.#isPrepared) this.#lookAgainAt(this.#preparation.recheckAt);
+    if (!this.#isPrepared || !wanted.mayActivate) return;
+    this.#activate(refOf(wanted), app);
+    // Its pods may be here already, but are not probed yet.
+    this.#lookAgainAt(view.now);
   }
 
-  #activate(ref: ReleaseRef): void {
+  #activate(ref: ReleaseRef, app: DesiredApp): void {
     const { active } = this.record;
+    const { clock, logger, names, tasks } = this.#runtime;
     if (active) this.record.earlier = [active, ...this.record.earlier];
     this.record.active = ref;
     this.record.hasSucceeded = false;
-    this.#activeSince = this.#runtime.clock.now().getTime();
-    this.#runtime.logger.info('release activated', { item: this.record.id, release: ref.item.release });
+    this.record.activatedTime = clock.now().toISOString();
+    const volumes = app.claims.map((claim) => {
+      const [namespace = '', name = ''] = claim.split('/');
+      return names.claimVolume(namespace, name);
+    });
+    this.record.claimVolumes = [...new Set([...(this.record.claimVolumes ?? []), ...volumes])];
+    this.#activeSince = clock.now().getTime();
+    this.#templates = this.#library.templates(this.record);
+    tasks.forget(prepareTask(this.record.uid));
+    logger.info('release activated', { item: this.record.id, release: ref.item.release });
   }
 
   #statusOf(pod: ObservedPod, now: number): PodStatus {
@@ -182,8 +198,11 @@ export class ItemKeeper {
       Array.from({ length: workload.replicas }, (_, index) => names.pod(workload, index)),
     );
     const podNames = new Set([...planned, ...this.#pods.map((pod) => pod.name)]);
+    // While another release is prepared, what ails the one in force is not that one's fault.
+    if (this.#wanted && !this.#isWantedActive) {
+      return await this.#problems.find([prepareTask(this.record.uid)], []);
+    }
     const keys = [
-      prepareTask(this.record.uid),
       ...(app?.services ?? []).map((service) => serviceTask(service.key)),
       ...[...podNames].map(podTask),
     ];
@@ -238,10 +257,11 @@ export class ItemKeeper {
   ): Promise<void> {
     const { executor, images, signal } = this.#runtime;
     const { spec } = plan.workload.template;
-    const container = [...(spec.initContainers ?? []), ...spec.containers].find((c) => c.name === name);
+    const container = allContainers(spec).find((c) => c.name === name);
     if (!container) return;
-    if (!(await images.has(container.image))) await images.ensure(plan.app, { isFirst: false, signal });
-    await executor.startContainer(plan, container, found);
+    if (!(await images.has(container.image))) await images.ensure(plan.app, signal);
+    const image = await this.#preparation.imageFor(plan.labels[labelNames.digest], container.image);
+    await executor.startContainer(plan, { ...container, image }, found);
   }
 
   /** Services first, then pods; what the release does not have any more goes last. */
@@ -289,7 +309,8 @@ export class ItemKeeper {
 
   #viewOf(pod: ObservedPod, workload: Workload): PodView {
     const since = this.#readySince.get(pod.name);
-    const availableAt = since === undefined ? Number.POSITIVE_INFINITY : since + this.#trialMs(pod, workload);
+    const availableAt =
+      since === undefined ? Number.POSITIVE_INFINITY : since + trialMs(pod, workload, this.#runtime.backoff);
     const now = this.#runtime.clock.now().getTime();
     if (availableAt > now) this.#lookAgainAt(availableAt);
     return {
@@ -299,17 +320,6 @@ export class ItemKeeper {
       isAvailable: availableAt <= now,
       isLeaving: this.#runtime.isLeaving(pod.name),
     };
-  }
-
-  /** How long a pod must have been ready before others are taken away for it. */
-  #trialMs(pod: ObservedPod, { minReadySeconds, template }: Workload): number {
-    const { containers } = template.spec;
-    const restarts = Math.max(
-      ...containers.map((c) => this.#runtime.backoff.restarts(`${pod.name}/${c.name}`)),
-    );
-    const isProven = containers.every((container) => container.readinessProbe);
-    const trial = restarts > (isProven ? 1 : 0) ? restartedMs : isProven ? 0 : unprovenMs;
-    return Math.max(minReadySeconds * 1000, trial);
   }
 
   /** True when nothing is left that the release does not have. */
@@ -347,11 +357,15 @@ export class ItemKeeper {
     const { deadlineAt, deadlineSeconds } = this.#deadline(wanted);
     const hasSucceeded = this.#isWantedActive && this.record.hasSucceeded;
     if (!hasSucceeded && deadlineAt > now.getTime()) this.#lookAgainAt(deadlineAt);
+    const isActive = this.#isWantedActive;
+    const prepared = this.#preparation.find(releaseKey(ref));
+    const progress = isActive ? undefined : this.#preparation.progressOf(releaseKey(ref));
     const { contentError } = this.#library;
     const said = itemState({
       hasContent: this.#library.has(ref),
       refusal: this.#library.refusalOf(ref),
-      isActive: this.#isWantedActive,
+      isPrepared: this.#isPrepared,
+      isActive,
       isHealthy: hasSucceeded ? this.#progress.isServing : this.#progress.isComplete,
       hasSucceeded,
       before: isSameAssignment ? before : undefined,
@@ -369,7 +383,9 @@ export class ItemKeeper {
     const { logs, ...rest } = said;
     this.record.reported = { key: releaseKey(ref), epoch, ...said, sinceTime };
     const runningDigest = this.#runningDigest();
-    const pods = this.#podCounts(this.#library.appOf(ref));
+    const pods = isActive ? this.#podCounts(this.#library.appOf(ref)) : undefined;
+    const images = (isActive || this.#isPrepared ? prepared?.images : undefined)?.slice(0, reportedImages);
+    const { activatedTime } = this.record;
     return {
       id,
       uid,
@@ -381,20 +397,22 @@ export class ItemKeeper {
       sinceTime,
       ...(runningDigest === undefined ? {} : { runningDigest }),
       ...(pods ? { pods } : {}),
+      ...(progress ? { progress } : {}),
+      ...(isActive && activatedTime !== undefined ? { activatedTime } : {}),
+      ...(images ? { images: images.map(({ name, sizeBytes }) => ({ name, sizeBytes })) } : {}),
     };
   }
 
-  /** The item's deadline counts from the assignment, that of a Deployment from when its pods are begun. */
+  /**
+   * Counts from activation (or the start of the agent, or when the same release was assigned once more, whichever was last);
+   * preparing has no deadline here.
+   */
   #deadline({ item }: DriverItem): { deadlineAt: number; deadlineSeconds: number } {
-    const ofItem = {
-      deadlineAt: this.#wantedSince + item.deadlineSeconds * 1000,
-      deadlineSeconds: item.deadlineSeconds,
-    };
-    const seconds = Math.min(...(this.#activeApp?.workloads ?? []).map((w) => w.progressDeadlineSeconds));
-    const at = this.#activeSince + seconds * 1000;
-    return this.#isWantedActive && at < ofItem.deadlineAt
-      ? { deadlineAt: at, deadlineSeconds: seconds }
-      : ofItem;
+    const ofWorkloads = (this.#activeApp?.workloads ?? []).map((w) => w.progressDeadlineSeconds);
+    const deadlineSeconds = Math.min(item.deadlineSeconds, ...ofWorkloads);
+    const since = Math.max(this.#activeSince, this.#wantedSince);
+    const deadlineAt = this.#isWantedActive ? since + deadlineSeconds * 1000 : Number.POSITIVE_INFINITY;
+    return { deadlineAt, deadlineSeconds };
   }
 
   #podCounts(app: DesiredApp | undefined): { wanted: number; ready: number } | undefined {
@@ -437,11 +455,4 @@ export class ItemKeeper {
     const { names, site } = this.#runtime;
     return planPod(workload, index, { names, site, item: ref.item, app });
   }
-}
-
-/** Without its manifests a pod can only be watched and started as it is. */
-function statusWithoutTemplate(pod: ObservedPod): PodStatus {
-  const isRunning = pod.infra?.state === 'running';
-  const isReady = isRunning && pod.containers.some((container) => container.state === 'running');
-  return { isReady, isCompleted: false, ...(isRunning ? {} : { action: { type: 'RecreatePod' } }) };
 }

@@ -1,7 +1,10 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { canonicalJson, type DesiredItem } from '@selvedge/api';
+import { writeFileAtomically } from '@selvedge/api/node';
+import { removeLeftovers } from '../../state/atomic-file.ts';
 import type { DriverItem } from '../driver.ts';
+import type { LocalImage } from './images.ts';
 import type { ItemState } from './item-state.ts';
 import { shortHash } from './ownership.ts';
 
@@ -10,6 +13,15 @@ export interface ReleaseRef {
   readonly item: DesiredItem;
   readonly siteName: string;
   readonly variables: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A release that passed preparation: its images are here, its ports and names could be had. */
+export interface PreparedRelease {
+  readonly key: string;
+  readonly digest: string;
+  readonly images: readonly LocalImage[];
+  /** It was so when it was last looked at. */
+  readonly holds: boolean;
 }
 
 /** What is remembered of an item across restarts. Holds nothing secret. */
@@ -22,6 +34,12 @@ export interface ItemRecord {
   earlier: ReleaseRef[];
   /** The active release was healthy once. */
   hasSucceeded: boolean;
+  /** When the active release was activated. RFC 3339, the machine's clock. */
+  activatedTime?: string;
+  /** Newest first; those that were active are among them, so that going back to them needs no registry. */
+  prepared?: PreparedRelease[];
+  /** Podman volumes of claims that its releases have used. */
+  claimVolumes?: string[];
   /** What was reported last, for which assignment, and since when. */
   reported?: ItemState & { readonly key: string; readonly epoch: number; readonly sinceTime: string };
 }
@@ -38,6 +56,7 @@ export function releaseKey({ item, siteName, variables }: ReleaseRef): string {
 /** One small file per item, replaced atomically. */
 export class ItemRecords {
   readonly #folder: string;
+  /** By uid: what the file holds. */
   readonly #written = new Map<string, string>();
 
   constructor(folder: string) {
@@ -46,6 +65,7 @@ export class ItemRecords {
 
   async loadAll(): Promise<ItemRecord[]> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await removeLeftovers(this.#folder);
     const names = (await readdir(this.#folder)).filter((name) => name.endsWith('.json'));
     const records: ItemRecord[] = [];
     for (const name of names) {
@@ -62,7 +82,7 @@ export class ItemRecords {
     const text = JSON.stringify(record);
     if (this.#written.get(record.uid) === text) return;
     const path = this.#pathOf(record.uid);
-    await replaceFile(path, text);
+    await writeFileAtomically(path, text);
     this.#written.set(record.uid, text);
   }
 
@@ -74,17 +94,4 @@ export class ItemRecords {
   #pathOf(uid: string): string {
     return join(this.#folder, `${shortHash(uid, 16)}.json`);
   }
-}
-
-/** The old content or the new, whatever happens in between. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const draft = `${path}.new`;
-  const file = await open(draft, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(draft, path);
 }

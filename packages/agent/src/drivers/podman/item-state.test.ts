@@ -5,6 +5,7 @@ import { type ItemFacts, itemState } from './item-state.ts';
 const facts: ItemFacts = {
   hasContent: true,
   refusal: undefined,
+  isPrepared: true,
   isActive: true,
   isHealthy: false,
   hasSucceeded: false,
@@ -21,7 +22,8 @@ const stateOf = (change: Partial<ItemFacts>) => itemState({ ...facts, ...change 
 describe('the state that is reported', () => {
   test('follows the life of a release', () => {
     assert.equal(stateOf({ hasContent: false }).state, 'Pending');
-    assert.equal(stateOf({ isActive: false }).state, 'Preparing');
+    assert.equal(stateOf({ isActive: false, isPrepared: false }).state, 'Preparing');
+    assert.equal(stateOf({ isActive: false }).state, 'Prepared');
     assert.equal(stateOf({}).state, 'Activating');
     assert.equal(stateOf({ isHealthy: true }).state, 'Running');
     assert.equal(stateOf({ hasSucceeded: true }).state, 'Degraded');

@@ -15,13 +15,15 @@ export interface ItemFacts {
   /** The manifests are on this machine. */
   readonly hasContent: boolean;
   readonly refusal: Refusal | undefined;
-  /** The wanted release's preparation passed and pods are brought to it. */
+  /** The wanted release's preparation passed; it waits until it may be activated. */
+  readonly isPrepared: boolean;
+  /** The wanted release is in force: pods are brought to it. */
   readonly isActive: boolean;
   /** The release runs as it is wanted. */
   readonly isHealthy: boolean;
   /** Was healthy since it became active. */
   readonly hasSucceeded: boolean;
-  /** What was reported last for this very assignment. */
+  /** What was reported last for this very assignment, since the release became active. */
   readonly before: ItemState | undefined;
   readonly isOverdue: boolean;
   readonly deadlineSeconds: number;
@@ -56,6 +58,7 @@ export function itemState(facts: ItemFacts): ItemState {
       ...(shown(facts.problem) ?? { reason: 'PodsNotReady', message: 'not all pods are ready' }),
     };
   }
+  if (!facts.isActive && facts.isPrepared) return { state: 'Prepared' };
   const { before } = facts;
   const wasFailed = before?.state === 'Failed' && stickyReasons.includes(before.reason);
   // Between two of its ends a crashing container looks well; a deadline that has passed is past also after a restart.

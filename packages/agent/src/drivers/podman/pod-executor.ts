@@ -1,4 +1,4 @@
-import { chmod, mkdir, realpath, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   type ContainerPlan,
@@ -11,17 +11,13 @@ import { isMissing, type LibpodClient, LibpodError } from './libpod-client.ts';
 import type { Container, Volume } from './manifest-model.ts';
 import type { ObservedContainer, ObservedPod } from './observe.ts';
 import { labelNames, type PodmanNames, type SiteIdentity } from './ownership.ts';
+import { checkHostPath, checkUser, PodStepError } from './pod-checks.ts';
 import { type PodFacts, resolveEnvironment } from './pod-environment.ts';
 import { ParallelLimit } from './parallel-limit.ts';
 import type { PodFiles } from './pod-files.ts';
 import type { PodPlan } from './pod-plan.ts';
 
 const longestGraceMilliseconds = 4 * 3_600_000;
-
-/** A step cannot be done as the manifest asks; waiting does not help. */
-export class PodStepError extends Error {
-  override readonly name = 'PodStepError';
-}
 
 export interface PodExecutorOptions {
   readonly client: LibpodClient;
@@ -96,7 +92,7 @@ export class PodExecutor {
     await makeSubPaths(plan, container, { names, mountpoints });
     const environment = resolveEnvironment(container, this.#factsOf(plan, podIP), plan.app.data);
     const image = await this.#inspectImage(container.image);
-    checkUser(plan, container, image.Config?.User ?? '');
+    checkUser(plan.workload.template.spec, container, image.Config?.User ?? '');
     const hasSecrets = environment.secret.size > 0;
     const options: ContainerPlan = {
       plan,
@@ -273,33 +269,6 @@ function scratchOptions({ medium }: NonNullable<Volume['emptyDir']>): Record<str
 
 interface InspectedImage {
   Config?: { User?: string; Entrypoint?: string[] | null; Cmd?: string[] | null };
-}
-
-function checkUser(plan: PodPlan, container: Container, imageUser: string): void {
-  const pod = plan.workload.template.spec.securityContext ?? {};
-  const own = container.securityContext ?? {};
-  if (!(own.runAsNonRoot ?? pod.runAsNonRoot)) return;
-  const user = String(own.runAsUser ?? pod.runAsUser ?? imageUser.split(':')[0]);
-  if (/^\d+$/.test(user) && Number(user) !== 0) return;
-  throw new PodStepError(
-    `container ${container.name} must not run as root (runAsNonRoot), but its user is ${user === '' ? 'root' : `"${user}"`}; set runAsUser to a number above 0`,
-  );
-}
-
-async function checkHostPath({ path, type = '' }: NonNullable<Volume['hostPath']>): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found && type === 'DirectoryOrCreate') await mkdir(path, { recursive: true, mode: 0o755 });
-  if (!found && type === 'FileOrCreate') await writeFile(path, '', { flag: 'a', mode: 0o644 });
-  if (type.endsWith('OrCreate') && !found) return;
-  if (!found) throw new PodStepError(`hostPath ${path} does not exist on this machine`);
-  const isRight =
-    type === '' ||
-    (type.startsWith('Directory') && found.isDirectory()) ||
-    (type.startsWith('File') && found.isFile()) ||
-    (type === 'Socket' && found.isSocket()) ||
-    (type === 'CharDevice' && found.isCharacterDevice()) ||
-    (type === 'BlockDevice' && found.isBlockDevice());
-  if (!isRight) throw new PodStepError(`hostPath ${path} of this machine is no ${type}`);
 }
 
 /** A `subPath` into a Podman volume is a folder that may not be there yet. */

@@ -150,3 +150,10 @@ function restartLater(
   }
   return { ...idle, problem, wakeAt: notBefore };
 }
+
+/** Without its manifests a pod can only be watched and started as it is. */
+export function statusWithoutTemplate(pod: ObservedPod): PodStatus {
+  const isRunning = pod.infra?.state === 'running';
+  const isReady = isRunning && pod.containers.some((container) => container.state === 'running');
+  return { isReady, isCompleted: false, ...(isRunning ? {} : { action: { type: 'RecreatePod' } }) };
+}

@@ -1,13 +1,16 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, KubeObject, Logger } from '@selvedge/api';
+import { writeFileAtomically } from '@selvedge/api/node';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
+import { ImageSpace } from './image-space.ts';
 import { ImageStore } from './images.ts';
 import { ItemKeeper } from './item-keeper.ts';
-import { ItemRecords, replaceFile } from './item-record.ts';
+import { ItemRecords } from './item-record.ts';
 import type { Problem } from './item-state.ts';
 import { isDiskFull, isUnreachable, LibpodClient } from './libpod-client.ts';
 import { type ObservedPod, observePods } from './observe.ts';
+import { OrphanList } from './orphan-list.ts';
 import { PodmanNames, type SiteIdentity } from './ownership.ts';
 import { PodExecutor } from './pod-executor.ts';
 import { chooseVolatileDir, PodFiles } from './pod-files.ts';
@@ -21,6 +24,7 @@ import { EndpointSync, routesOf } from './services/endpoint-sync.ts';
 import { ServicePods } from './services/service-pods.ts';
 import type { SiteRuntime, SiteView } from './site-runtime.ts';
 import { TaskRunner } from './task-runner.ts';
+import { watchEvents } from './watch-events.ts';
 
 export interface PodmanDriverOptions {
   readonly socketPath: string;
@@ -35,6 +39,8 @@ export interface PodmanDriverOptions {
   readonly hostIp: string;
   /** Registries without TLS, or with a certificate that nobody knows: `host:port`. */
   readonly insecureRegistries: readonly string[];
+  /** Room that fetching images leaves on their disk, bytes. Default: 5 % of it, at most 1 GiB. */
+  readonly imageReserveBytes?: number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Local content of a release that is not wanted any more but may still have pods. */
@@ -62,6 +68,7 @@ class PodmanDriver implements Driver {
   readonly #client: LibpodClient;
   readonly #names: PodmanNames;
   readonly #records: ItemRecords;
+  readonly #orphans: OrphanList;
   readonly #removals: Removals;
   readonly #tasks: TaskRunner;
   readonly #keepers = new Map<string, ItemKeeper>();
@@ -83,6 +90,7 @@ class PodmanDriver implements Driver {
   #lastLook: Date | undefined;
   #wake: () => void = () => undefined;
   #isWoken = false;
+  #imageChanges = 0;
   #loop: Promise<void> | undefined;
 
   constructor(options: PodmanDriverOptions) {
@@ -90,7 +98,8 @@ class PodmanDriver implements Driver {
     this.#client = new LibpodClient(options.socketPath);
     this.#names = new PodmanNames(options.site);
     this.#records = new ItemRecords(join(options.stateDir, 'items'));
-    this.#removals = new Removals(this.#records, options.clock);
+    this.#orphans = new OrphanList(join(options.stateDir, 'orphans.json'));
+    this.#removals = new Removals(this.#records, this.#orphans, options.clock);
     this.#tasks = new TaskRunner({
       clock: options.clock,
       logger: options.logger,
@@ -180,7 +189,19 @@ class PodmanDriver implements Driver {
       const wasRunning = record?.hasSucceeded === true && record.active?.item.digest === digest;
       const state = wasRunning ? 'Degraded' : 'Preparing';
       const sinceTime = new Date(this.#unreachableSince ?? 0).toISOString();
-      this.#send({ id, uid, epoch, release, digest, state, reason, message, sinceTime });
+      const activatedTime = wasRunning ? record.activatedTime : undefined;
+      this.#send({
+        id,
+        uid,
+        epoch,
+        release,
+        digest,
+        state,
+        reason,
+        message,
+        sinceTime,
+        ...(activatedTime === undefined ? {} : { activatedTime }),
+      });
     }
   }
 
@@ -188,10 +209,12 @@ class PodmanDriver implements Driver {
   async #reconcile(): Promise<number> {
     const { clock } = this.#options;
     const runtime = (this.#runtime ??= await this.#prepareRuntime());
-    this.#adoptDesired(runtime);
+    await this.#adoptDesired(runtime);
     const view = await this.#observe();
     this.#lastView = view;
     const keepers = [...this.#keepers.values()];
+    // While Podman did not answer nothing could become healthy.
+    if (this.#unreachableSince !== undefined) for (const keeper of keepers) keeper.restartDeadline(view.now);
     for (const keeper of keepers) await keeper.load(view);
     runtime.prober.watch(keepers.flatMap((keeper) => keeper.probeTargets(view)));
     for (const keeper of keepers) await keeper.act(view);
@@ -223,6 +246,7 @@ class PodmanDriver implements Driver {
     this.#host = host;
     const gateway = await ensureNetwork(client, { names, site, podCidr });
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await this.#orphans.load();
     const volatileDir = this.#options.volatileDir ?? (await chooseVolatileDir(names.network));
     const files = new PodFiles(stateDir, volatileDir);
     const pods = await observePods(client, site.uid);
@@ -235,6 +259,8 @@ class PodmanDriver implements Driver {
       onChange: () => this.#wakeUp(),
     });
     prober.remember(await this.#readReady());
+    const { imageReserveBytes: reserveBytes } = this.#options;
+    const space = new ImageSpace({ folders: host.imageFolders, reserveBytes, clock });
     const shownHostIp = hostIp === '0.0.0.0' ? gateway : hostIp;
     const runtime: SiteRuntime = {
       client,
@@ -247,12 +273,19 @@ class PodmanDriver implements Driver {
       tasks: this.#tasks,
       signal: this.#stop.signal,
       backoff: new RestartBackoff(),
-      images: new ImageStore(client, { insecureRegistries, logger }),
+      images: new ImageStore(client, { insecureRegistries, space, logger }),
       executor: new PodExecutor({ client, names, site, files, hostIp: shownHostIp }),
-      services: new ServicePods({ client, names, site, hostIp }),
+      services: new ServicePods({
+        client,
+        names,
+        site,
+        hostIp,
+        isOrphaned: (uid) => this.#orphans.find(uid) !== undefined,
+      }),
       findManifests: async (digest) => await this.#findManifests(digest),
       retirePod: async (pod) => await this.#retirePod(pod),
       isLeaving: (name) => this.#leaving.has(name),
+      imageChanges: () => this.#imageChanges,
     };
     for (const record of await this.#records.loadAll()) {
       this.#keepers.set(record.uid, new ItemKeeper(record, runtime));
@@ -260,12 +293,13 @@ class PodmanDriver implements Driver {
     return runtime;
   }
 
-  #adoptDesired(runtime: SiteRuntime): void {
+  async #adoptDesired(runtime: SiteRuntime): Promise<void> {
     const now = this.#options.clock.now().getTime();
     for (const desired of this.#desired) {
       const { id, uid, epoch } = desired.item;
       this.#removals.cancel(uid, epoch);
       if (this.#removals.has(uid)) continue;
+      if ((this.#orphans.find(uid)?.epoch ?? epoch) < epoch) await this.#orphans.remove(uid);
       let keeper = this.#keepers.get(uid);
       if (!keeper) {
         keeper = new ItemKeeper({ id, uid, earlier: [], hasSucceeded: false }, runtime);
@@ -273,7 +307,11 @@ class PodmanDriver implements Driver {
       }
       keeper.want(desired, now);
     }
-    for (const uid of this.#keepers.keys()) if (this.#removals.has(uid)) this.#keepers.delete(uid);
+    for (const [uid, keeper] of this.#keepers) {
+      if (!this.#removals.has(uid)) continue;
+      keeper.close();
+      this.#keepers.delete(uid);
+    }
   }
 
   async #observe(): Promise<SiteView> {
@@ -369,7 +407,7 @@ class PodmanDriver implements Driver {
   async #saveReady(prober: Prober): Promise<void> {
     const text = JSON.stringify(prober.readyContainers());
     if (text === this.#writtenReady) return;
-    await replaceFile(this.#readyPath, text);
+    await writeFileAtomically(this.#readyPath, text);
     this.#writtenReady = text;
   }
 
@@ -379,15 +417,12 @@ class PodmanDriver implements Driver {
 
   async #watchEvents(): Promise<void> {
     const { signal } = this.#stop;
-    const filters = JSON.stringify({ type: ['container'] });
     while (!signal.aborted) {
       try {
-        const events = this.#client.stream<PodmanEvent>({
-          path: '/events',
-          query: { stream: true, filters },
-          signal,
+        await watchEvents(this.#client, signal, (of) => {
+          if (of === 'image') this.#imageChanges += 1;
+          this.#wakeUp();
         });
-        for await (const event of events) if (isNews(event)) this.#wakeUp();
       } catch (error) {
         if (!signal.aborted) this.#options.logger.debug('event stream broke off', { error });
       }
@@ -412,15 +447,4 @@ class PodmanDriver implements Driver {
     }
     if (this.#isWoken) await clock.sleep(settleMs, signal);
   }
-}
-
-interface PodmanEvent {
-  Action?: string;
-  status?: string;
-}
-
-/** Probes and our own looking around make events too. */
-function isNews(event: PodmanEvent): boolean {
-  const action = event.Action ?? event.status ?? '';
-  return ['start', 'died', 'die', 'stop', 'remove', 'create', 'kill', 'pause', 'unpause'].includes(action);
 }

@@ -7,6 +7,8 @@ import type { RuntimeCapabilities } from './runtime-capabilities.ts';
 /** What Podman says of itself and the machine. */
 export interface PodmanHost extends RuntimeCapabilities {
   readonly version: string;
+  /** Folders that fetching an image fills. */
+  readonly imageFolders: readonly string[];
 }
 
 interface PodmanInfo {
@@ -15,6 +17,7 @@ interface PodmanInfo {
     networkBackend: string;
     security: { rootless: boolean };
   };
+  store: { graphRoot: string; imageCopyTmpDir?: string };
   version: { Version: string };
 }
 
@@ -22,7 +25,7 @@ const oldestVersion = [4, 3] as const;
 
 /** Throws StatusError with what to change when this Podman cannot be used. */
 export async function readPodmanHost(client: LibpodClient): Promise<PodmanHost> {
-  const { host, version } = await client.call<PodmanInfo>({ path: '/info' });
+  const { host, store, version } = await client.call<PodmanInfo>({ path: '/info' });
   const [major = 0, minor = 0] = version.Version.split('.').map(Number);
   if (major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1])) {
     throw new StatusError('BadRequest', `Podman ${version.Version} is too old; install 4.3 or newer`);
@@ -36,6 +39,7 @@ export async function readPodmanHost(client: LibpodClient): Promise<PodmanHost> 
   const controllers = host.cgroupControllers ?? [];
   return {
     version: version.Version,
+    imageFolders: [store.graphRoot, store.imageCopyTmpDir ?? store.graphRoot],
     isRootless: host.security.rootless,
     canLimitCpu: controllers.includes('cpu'),
     canLimitMemory: controllers.includes('memory'),

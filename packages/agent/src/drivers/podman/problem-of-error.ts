@@ -1,7 +1,8 @@
 import type { Problem } from './item-state.ts';
+import { InsufficientSpaceError } from './image-space.ts';
 import { ImagePullError } from './images.ts';
 import { isDiskFull, LibpodError } from './libpod-client.ts';
-import { PodStepError } from './pod-executor.ts';
+import { PodStepError } from './pod-checks.ts';
 import { HostPortError } from './services/host-ports.ts';
 import { ServiceNameTakenError } from './services/service-pods.ts';
 import type { TaskFailure } from './task-runner.ts';
@@ -16,6 +17,8 @@ export function problemOfError({ error, count }: TaskFailure): Problem | undefin
   const isLasting = count >= lastingAfter;
   if (isDiskFull(error))
     return { reason: 'DiskFull', message: `the disk of this machine is full: ${message}`, isLasting: true };
+  if (error instanceof InsufficientSpaceError)
+    return { reason: 'InsufficientSpace', message, isLasting: true };
   if (error instanceof ImagePullError)
     return { reason: 'ImagePullFailed', message, isLasting: error.isLasting };
   if (error instanceof HostPortError) return { reason: error.reason, message, isLasting: true };

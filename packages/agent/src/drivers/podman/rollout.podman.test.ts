@@ -60,7 +60,7 @@ describe('a release on its way onto a Podman site', requireTool('podman', 'nft',
     assert.equal(await podman.podman('ps', '--filter', 'name=__c_httpd', '--format', '{{.ID}}'), before);
   });
 
-  test('an image that does not exist fails the release and leaves the old one serving', async () => {
+  test('an image that cannot be had yet keeps the release from taking over, and the old one serves', async () => {
     await site.start();
     site.assign({ release: 'one', manifests: webManifests({ text: 'one', port }) });
     await site.until('Running');
@@ -71,7 +71,7 @@ describe('a release on its way onto a Podman site', requireTool('podman', 'nft',
       manifests: webManifests({ text: 'two', port, container }),
       deadlineSeconds: 3,
     });
-    const report = await site.until('Failed', { release: 'two', reason: 'ImagePullFailed' });
+    const report = await site.until('Preparing', { release: 'two', reason: 'ImagePullFailed' });
     assert.match(report.message ?? '', /nowhere:1 cannot be pulled/);
     assert.notEqual(report.runningDigest, report.digest);
     assert.equal(await fetchPage(port), 'one\n');

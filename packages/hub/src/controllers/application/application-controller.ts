@@ -4,28 +4,21 @@ import {
   type ApplicationStatus,
   applications,
   isAlreadyExists,
-  isNotFound,
+  type ObjectClient,
   type Release,
   type Rollout,
+  type RolloutPhase,
   releases,
   rollouts,
 } from '@selvedge/api';
-import {
-  keyOfObject,
-  keysFromInformer,
-  nameOfKey,
-  type ReconcileResult,
-  runController,
-} from '@selvedge/kube';
+import { keysFromInformer, nameOfKey, type ReconcileResult, runController } from '@selvedge/kube';
 import type { ControllerContext } from '../controller-context.ts';
+import { findApprovedRelease } from '../rollout/release-facts.ts';
 import { keyOfApplication, latestFirst, rolloutNumber } from '../rollout/rollout-history.ts';
-import { applicationStatus, unreleasedStatus } from './application-status.ts';
+import { applicationStatus, storedStatus, unreleasedStatus } from './application-status.ts';
 import { isOwnedBy, ownerReference, ReleaseBuilder } from './build-release.ts';
-import { deleteRelease, ensureRelease } from './release-content.ts';
-import { counted } from '../../rollout/counted.ts';
-
-/** Holds a deleted Application until the removal from its sites is written down. */
-export const removalFinalizer = 'selvedge.dev/removal';
+import { removalFinalizer, removeApplication } from './application-removal.ts';
+import { ensureRelease } from './release-content.ts';
 
 /** Makes Releases of Applications and Rollouts of Releases; on deletion, tombstones. */
 export function runApplicationController(ctx: ControllerContext): Promise<void> {
@@ -55,8 +48,7 @@ async function reconcile(
   const found = ctx.informers.applications.find(nameOfKey(key));
   if (!found || found.metadata.deletionTimestamp !== undefined) {
     builder.forget(key);
-    if (found) await ctx.applicationLock.run(key, () => remove(ctx, found));
-    return 'done';
+    return found ? ctx.applicationLock.run(key, () => removeApplication(ctx, found)) : 'done';
   }
   const application = await ensureFinalizer(ctx, found);
   const ensured = await ensureRelease(ctx, application, builder.build(key, application));
@@ -67,7 +59,9 @@ async function reconcile(
   }
   const { release } = ensured;
   const rollout = await ensureRollout(ctx, application, release);
-  await writeStatus(ctx, application, applicationStatus(application, { release, rollout }, now));
+  const approvedRelease = findApproved(ctx, application, rollout);
+  const made = { release, rollout, approvedRelease };
+  await writeStatus(ctx, application, applicationStatus(application, made, now));
   return 'done';
 }
 
@@ -84,7 +78,10 @@ async function ensureFinalizer(
   });
 }
 
-/** The newest rollout is that of the newest release; going back to an older content makes a new one too. */
+/**
+ * The newest rollout is that of the newest release; going back to an older content makes a new one too, and so does lifting
+ * the condemnation of the newest.
+ */
 async function ensureRollout(
   { client, informers }: ControllerContext,
   application: Application,
@@ -92,7 +89,7 @@ async function ensureRollout(
 ): Promise<Rollout> {
   const { name, namespace = '' } = application.metadata;
   const [newest] = latestFirst(informers.rollouts.list(namespace), application);
-  if (newest?.spec.digest === release.spec.digest) return newest;
+  if (newest?.spec.digest === release.spec.digest && !(await isLifted(client, newest))) return newest;
   const number = newest ? rolloutNumber(newest) + 1 : 1;
   const rollout: Rollout = {
     apiVersion: 'selvedge.dev/v1alpha1',
@@ -121,53 +118,41 @@ async function ensureRollout(
   }
 }
 
+const endedByCondemnation: ReadonlySet<RolloutPhase | undefined> = new Set(['Reverted', 'Blocked']);
+
+/**
+ * Whether the rollout has ended because its release was condemned, and a person has lifted that since. The release is read
+ * after the rollout: one that is not condemned yet has no rollout that ended so.
+ */
+async function isLifted(client: ObjectClient, { metadata, spec, status }: Rollout): Promise<boolean> {
+  if (!endedByCondemnation.has(status?.phase)) return false;
+  const { namespace = '' } = metadata;
+  const release = await client.find<Release>(releases, { namespace, name: spec.release });
+  // A Release that was deleted and made again is not condemned either, but nobody said that it may be tried again.
+  return release?.status?.condemned === undefined && release?.status?.lifted !== undefined;
+}
+
+function findApproved(
+  { informers }: ControllerContext,
+  application: Application,
+  newest: Rollout,
+): string | undefined {
+  const { name, namespace } = application.metadata;
+  const own = informers.releases
+    .list(namespace)
+    .filter((release) => release.spec.application === name && isOwnedBy(release, application));
+  const [known, ...older] = latestFirst(informers.rollouts.list(namespace), application);
+  // The informer may not have heard of the newest yet.
+  const history =
+    known === undefined || known.metadata.uid === newest.metadata.uid ? older : [known, ...older];
+  return findApprovedRelease(own, [newest, ...history]);
+}
+
 async function writeStatus(
   { client }: ControllerContext,
   application: Application,
   status: ApplicationStatus,
 ): Promise<void> {
-  const { sites: _sites, phase: _phase, ...present } = application.status ?? {};
-  if (!isDeepStrictEqual(present, status))
-    await client.updateStatus(applications, { ...application, status });
-}
-
-/** Written in this order, so that a crash at any place leaves the finalizer, and the rest is done again. */
-async function remove(ctx: ControllerContext, application: Application): Promise<void> {
-  const { client, fleet } = ctx;
-  const { name, namespace = '', uid, finalizers = [] } = application.metadata;
-  if (!finalizers.includes(removalFinalizer)) return;
-  const { rows } = await fleet.listDeliveries({ namespace, application: name });
-  const held = rows.filter((row) => row.applicationUid === uid && row.phase === 'Wanted');
-  await fleet.remove(held.map(({ site }) => ({ site, namespace, application: name })));
-
-  for (const rollout of (await client.list<Rollout>(rollouts, { namespace })).items) {
-    if (!isOwnedBy(rollout, application)) continue;
-    // First, so that a crash in between leaves a Rollout that leads here again.
-    await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
-    await client.delete(rollouts, rollout.metadata).catch(ignoreNotFound);
-  }
-  for (const release of (await client.list<Release>(releases, { namespace })).items) {
-    if (isOwnedBy(release, application)) await deleteRelease(ctx, release);
-  }
-  if (held.length > 0) {
-    ctx.recorder.record(application, {
-      type: 'Normal',
-      reason: 'Removing',
-      message: `Removed from ${counted(held.length, 'site')}; who is away removes it on return`,
-    });
-  }
-  const newest = await client.find<Application>(applications, application.metadata);
-  if (newest?.metadata.uid !== uid || !newest) return;
-  await client.update(applications, {
-    ...newest,
-    metadata: {
-      ...newest.metadata,
-      finalizers: (newest.metadata.finalizers ?? []).filter((finalizer) => finalizer !== removalFinalizer),
-    },
-  });
-  ctx.logger.info('application removed', { object: keyOfObject(application), sites: held.length });
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (!isNotFound(error)) throw error;
+  if (isDeepStrictEqual(storedStatus(application), status)) return;
+  await client.updateStatus(applications, { ...application, status });
 }

@@ -1,54 +1,81 @@
-import type { Application, ApplicationStatus, Condition, Release, Rollout } from '@selvedge/api';
+import type {
+  Application,
+  ApplicationStatus,
+  Condition,
+  Release,
+  Rollout,
+  RolloutPhase,
+} from '@selvedge/api';
 import { withCondition } from '../../rollout/conditions.ts';
 
-/** What the Application says of itself; the counters are filled in when it is read. */
+type Finding = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+
+/**
+ * What the Application says of itself; the counters are filled in when it is read. Conditions hold no counts, so that they
+ * change when the state does. What others keep in the status stays.
+ */
 export function applicationStatus(
   application: Application,
-  made: { release: Release; rollout: Rollout },
+  made: { release: Release; rollout: Rollout; approvedRelease: string | undefined },
   now: string,
 ): ApplicationStatus {
-  const observedGeneration = application.metadata.generation ?? 0;
+  const { release, rollout, approvedRelease } = made;
+  const { approvedRelease: _, ...present } = storedStatus(application);
   const released = {
     type: 'Released',
     status: 'True',
     reason: 'ReleaseMade',
-    message: `Release ${made.release.metadata.name} holds the present content.`,
-    observedGeneration,
+    message: `Release ${release.metadata.name} holds the present content.`,
   } as const;
-  let conditions: readonly Condition[] = application.status?.conditions ?? [];
-  conditions = withCondition(conditions, released, now);
-  conditions = withCondition(conditions, { ...available(made.rollout), observedGeneration }, now);
   return {
-    observedGeneration,
-    release: made.release.metadata.name,
-    rollout: made.rollout.metadata.name,
-    conditions: [...conditions],
+    ...present,
+    observedGeneration: application.metadata.generation ?? 0,
+    release: release.metadata.name,
+    rollout: rollout.metadata.name,
+    ...(approvedRelease === undefined ? {} : { approvedRelease }),
+    conditions: withFindings(
+      application,
+      [released, available(rollout), progressing(rollout), degraded(rollout), condemned(release)],
+      now,
+    ),
   };
 }
 
 /** The present content gives no release; what went out before stays. */
 export function unreleasedStatus(application: Application, fault: string, now: string): ApplicationStatus {
-  const observedGeneration = application.metadata.generation ?? 0;
-  const { sites: _sites, phase: _phase, ...status } = application.status ?? {};
   const released = { type: 'Released', status: 'False', reason: 'NameTaken', message: fault } as const;
-  const conditions = withCondition(status.conditions ?? [], { ...released, observedGeneration }, now);
-  return { ...status, observedGeneration, conditions };
+  return {
+    ...storedStatus(application),
+    observedGeneration: application.metadata.generation ?? 0,
+    conditions: withFindings(application, [released], now),
+  };
 }
 
-type Finding = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+/** Without what is filled in when it is read. */
+export function storedStatus({ status }: Application): ApplicationStatus {
+  const { sites: _sites, phase: _phase, ...stored } = status ?? {};
+  return stored;
+}
+
+function withFindings(application: Application, findings: readonly Finding[], now: string): Condition[] {
+  const observedGeneration = application.metadata.generation ?? 0;
+  return findings.reduce<Condition[]>(
+    (conditions, finding) => withCondition(conditions, { ...finding, observedGeneration }, now),
+    [...(application.status?.conditions ?? [])],
+  );
+}
 
 function available({ metadata, status }: Rollout): Finding {
   const type = 'Available';
   if (status?.phase !== 'Completed') {
-    const reason = status?.conditions?.find((c) => c.type === 'Progressing')?.reason;
     return {
       type,
       status: 'False',
-      reason: status?.phase === 'Paused' ? (reason ?? 'Paused') : 'RolloutInProgress',
+      reason: unavailableReasons[status?.phase ?? 'Progressing'],
       message: `Rollout ${metadata.name} has not brought the newest release to every wave: see its message.`,
     };
   }
-  if ((status.sites?.failed ?? 0) > 0) {
+  if (isFailing(status)) {
     return {
       type,
       status: 'False',
@@ -63,3 +90,61 @@ function available({ metadata, status }: Rollout): Finding {
     message: 'The newest release has gone out in every wave, and no site that is in touch fails.',
   };
 }
+
+const unavailableReasons: Readonly<Record<RolloutPhase, string>> = {
+  Progressing: 'RolloutInProgress',
+  Paused: 'RolloutPaused',
+  Completed: 'RolloutCompleted',
+  Reverting: 'RolloutReverting',
+  Reverted: 'RolloutReverted',
+  Aborted: 'RolloutAborted',
+  Blocked: 'ReleaseCondemned',
+  Superseded: 'RolloutInProgress',
+};
+
+function progressing({ metadata, status }: Rollout): Finding {
+  const type = 'Progressing';
+  const phase = status?.phase ?? 'Progressing';
+  const { name } = metadata;
+  if (phase === 'Progressing') {
+    return { type, status: 'True', reason: 'RolloutInProgress', message: `Rollout ${name} is on its way.` };
+  }
+  if (phase === 'Reverting') {
+    return {
+      type,
+      status: 'True',
+      reason: 'RolloutReverting',
+      message: `Rollout ${name} is being taken back.`,
+    };
+  }
+  const reason = unavailableReasons[phase];
+  return { type, status: 'False', reason, message: `Rollout ${name} is ${phase.toLowerCase()}.` };
+}
+
+function degraded({ metadata, status }: Rollout): Finding {
+  const type = 'Degraded';
+  if (!isFailing(status)) {
+    return { type, status: 'False', reason: 'NoSiteFails', message: 'No site says that it fails.' };
+  }
+  const message = `The newest release fails at some sites: see the failures of Rollout ${metadata.name}.`;
+  return { type, status: 'True', reason: 'SitesFailing', message };
+}
+
+function condemned({ metadata, status }: Release): Finding {
+  const type = 'ReleaseCondemned';
+  const { name } = metadata;
+  const verdict = status?.condemned;
+  if (verdict === undefined) {
+    return { type, status: 'False', reason: 'NotCondemned', message: `Release ${name} may be offered.` };
+  }
+  return {
+    type,
+    status: 'True',
+    reason: verdict.reason,
+    message:
+      `Release ${name} failed in Rollout ${verdict.rollout} and is offered to nobody: change the Application, ` +
+      `or "selvedge rollout lift ${name}".`,
+  };
+}
+
+const isFailing = (status: Rollout['status']): boolean => (status?.sites?.failed ?? 0) > 0;

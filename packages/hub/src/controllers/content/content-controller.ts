@@ -1,6 +1,9 @@
 import { type Release, releases } from '@selvedge/api';
 import { type KeySource, runController } from '@selvedge/kube';
 import type { ControllerContext } from '../controller-context.ts';
+import { periodic } from '../key-sources.ts';
+
+const lookMilliseconds = 3_600_000;
 
 /**
  * Deletes content that nobody needs any more. Who deletes a Release in the ordinary way deletes its content too; this is for
@@ -28,30 +31,35 @@ function digestsOfDeletedReleases({ informers }: ControllerContext): KeySource {
   };
 }
 
-/** Looked for once, at the start: afterwards every deletion is heard of. */
-function unnamedDigests({ informers, fleet, logger, signal }: ControllerContext): KeySource {
-  const look = async (enqueue: (digest: string) => void) => {
+/**
+ * Looked for at the start, and then now and then: every deletion of a Release is heard of, but not when the last site lets go
+ * of what it could have gone back to.
+ */
+function unnamedDigests({ informers, fleet, clock, logger, signal }: ControllerContext): KeySource {
+  const findKeys = async () => {
     await informers.releases.synced;
-    const named = new Set(informers.releases.list().map(({ spec }) => spec.digest));
-    for (const digest of await fleet.blobDigests()) if (!named.has(digest)) enqueue(digest);
+    try {
+      const named = new Set(informers.releases.list().map(({ spec }) => spec.digest));
+      return (await fleet.blobDigests()).filter((digest) => !named.has(digest));
+    } catch (error) {
+      if (!signal.aborted) logger.warn('unused content not looked for', { error });
+      return [];
+    }
   };
-  return {
-    subscribe: (enqueue) => {
-      look(enqueue).catch((error: unknown) => {
-        if (!signal.aborted) logger.warn('unused content not looked for', { error });
-      });
-      return () => {};
-    },
-  };
+  return periodic({ clock, milliseconds: lookMilliseconds, signal, findKeys });
 }
 
 async function deleteUnused({ client, fleet, logger }: ControllerContext, digest: string): Promise<void> {
   if (!(await fleet.hasBlob(digest))) return;
   const { items } = await client.list<Release>(releases);
   if (items.some(({ spec }) => spec.digest === digest)) return;
-  // A site that is to run it may not have fetched it yet, or may have to fetch it again.
+  // A site that is to run it, or to go back to it, may not have fetched it yet, or may have to fetch it again.
   const { rows } = await fleet.listDeliveries({});
-  if (rows.some((row) => row.digest === digest)) return;
+  const isNeeded = rows.some(
+    ({ phase, digest: wanted, terms }) =>
+      phase === 'Wanted' && (wanted === digest || terms.fallback?.digest === digest),
+  );
+  if (isNeeded) return;
   await fleet.deleteBlob(digest);
   logger.debug('unused content deleted', { digest });
 }

@@ -6,59 +6,77 @@ import {
   releases,
   type Site,
 } from '@selvedge/api';
-import type { DeliveryRow, Heartbeat } from '@selvedge/store';
-import type { RolloutInput, SiteFacts } from '../../rollout/rollout-input.ts';
+import type { RolloutControl, RolloutInput } from '../../rollout/rollout-input.ts';
+import { isOwnedBy } from '../application/build-release.ts';
 import type { ControllerContext } from '../controller-context.ts';
+import { releaseFacts } from './release-facts.ts';
+import { rolloutNumber } from './rollout-history.ts';
+import { siteFacts } from './site-facts.ts';
 
 export interface Observed {
   readonly input: RolloutInput;
+  readonly release: Release;
   /** Sites that have the application and, by their labels, are not meant to. */
   readonly unwanted: readonly string[];
 }
 
-/** Reads all that the next step depends on; `undefined` while the Release is not there. */
+/**
+ * Reads all that the next step depends on; `undefined` while the Release is not there.
+ * @param history the application's rollouts, newest first.
+ */
 export async function observeRollout(
   ctx: ControllerContext,
-  application: Application,
-  rollout: Rollout,
+  { application, rollout, history }: { application: Application; rollout: Rollout; history: Rollout[] },
 ): Promise<Observed | undefined> {
   const { client, fleet, informers, clock } = ctx;
   const { namespace = '', name, uid = '' } = application.metadata;
-  const release = await client.find<Release>(releases, { namespace, name: rollout.spec.release });
-  if (!release) return undefined;
-  const [members, { rows }, heartbeats] = await Promise.all([
+  const [{ items }, members, { rows }, heartbeats] = await Promise.all([
+    // As they are stored: a Release that was condemned a moment ago must not be offered any more.
+    client.list<Release>(releases, { namespace, labelSelector: `selvedge.dev/application=${name}` }),
     fleet.rolloutMembers(rollout.metadata.uid ?? ''),
     fleet.listDeliveries({ namespace, application: name }),
     fleet.heartbeats(),
   ]);
-  const own = new Map(rows.filter((row) => row.applicationUid === uid).map((row) => [row.site, row]));
+  const own = items.filter((item) => item.spec.application === name && isOwnedBy(item, application));
+  const release = own.find((item) => item.metadata.name === rollout.spec.release);
+  if (!release) return undefined;
+  const ownRows = new Map(rows.filter((row) => row.applicationUid === uid).map((row) => [row.site, row]));
   const { selected, rejected } = divideSites(informers.sites.list(), application);
   return {
-    unwanted: rejected.filter((site) => own.get(site)?.phase === 'Wanted'),
+    release,
+    unwanted: rejected.filter((site) => ownRows.get(site)?.phase === 'Wanted'),
     input: {
       rollout: rollout.metadata.name,
+      number: rolloutNumber(rollout),
+      created: Date.parse(rollout.metadata.creationTimestamp ?? ''),
       applicationUid: uid,
-      release: {
-        name: release.metadata.name,
-        digest: release.spec.digest,
-        variables: release.spec.variables ?? [],
-      },
+      release: { ...releaseFacts(release, history), variables: release.spec.variables ?? [] },
+      others: own.filter((item) => item !== release).map((item) => releaseFacts(item, history)),
       strategy: rollout.spec.strategy,
-      isPaused: application.spec.paused === true,
+      control: controlOf(application, rollout),
       seed: uid,
-      sites: selected.map((site) => factsOf(site, heartbeats)),
+      sites: selected.map((site) => siteFacts(site, heartbeats.get(site.metadata.name)?.lastSeenAt)),
       members: new Map(members.map(({ site, wave }) => [site, wave])),
-      rows: own satisfies Map<string, DeliveryRow>,
+      rows: ownRows,
       status: rollout.status,
       now: clock.now().getTime(),
     },
   };
 }
 
+function controlOf(application: Application, { spec }: Rollout): RolloutControl {
+  return {
+    isPaused: application.spec.paused === true || spec.paused === true,
+    approvedWaves: new Set(spec.approvedWaves),
+    waivedWaves: new Set(spec.waivedWaves),
+    ...(spec.stop === undefined ? {} : { stop: spec.stop }),
+  };
+}
+
 /** Only a Site that is there and does not match is rejected: one that cannot be read says nothing. */
-function divideSites(
+export function divideSites(
   sites: readonly Site[],
-  application: Application,
+  application: Pick<Application, 'spec'>,
 ): { selected: Site[]; rejected: string[] } {
   const { siteSelector } = application.spec.placement;
   const selected: Site[] = [];
@@ -68,16 +86,4 @@ function divideSites(
     else rejected.push(site.metadata.name);
   }
   return { selected, rejected };
-}
-
-/** The Connected condition says whether and since when; it changes only when that does. */
-function factsOf({ metadata, spec, status }: Site, heartbeats: ReadonlyMap<string, Heartbeat>): SiteFacts {
-  const connected = status?.conditions?.find((c) => c.type === 'Connected' && c.status === 'True');
-  const lastSeen = heartbeats.get(metadata.name)?.lastSeenAt;
-  return {
-    name: metadata.name,
-    ...(connected ? { connectedSince: Date.parse(connected.lastTransitionTime) } : {}),
-    ...(lastSeen === undefined ? {} : { lastSeen: Date.parse(lastSeen) }),
-    variables: new Set(Object.keys(spec?.variables ?? {})),
-  };
 }

@@ -1,15 +1,18 @@
 import { type Application, isNotFound, type Rollout, rollouts } from '@selvedge/api';
-import { deleteRelease } from '../application/release-content.ts';
+import type { DeliveryRow } from '@selvedge/store';
 import { isOwnedBy } from '../application/build-release.ts';
+import { deleteRelease } from '../application/release-content.ts';
 import type { ControllerContext } from '../controller-context.ts';
+import { findApprovedRelease } from './release-facts.ts';
 import { isFinished } from './rollout-history.ts';
 
 /** Finished rollouts kept beside the newest. */
 const keptRollouts = 10;
 
 /**
- * Deletes old finished rollouts, and Releases that no rollout names any more and no site is to run. `history` is the
- * application's rollouts, newest first.
+ * Deletes old finished rollouts, and the Releases that nothing needs any more: no rollout names them, no site runs or goes back to
+ * them, they are neither the approved one nor condemned (which has to be remembered). `history` is the application's
+ * rollouts, newest first.
  */
 export async function pruneHistory(
   ctx: ControllerContext,
@@ -17,9 +20,17 @@ export async function pruneHistory(
   history: readonly Rollout[],
 ): Promise<void> {
   const { client, fleet, informers } = ctx;
-  const old = history.slice(1 + keptRollouts).filter(isFinished);
-  if (old.length === 0) return;
   const { name, namespace = '' } = application.metadata;
+  const candidates = history.slice(1 + keptRollouts).filter(isFinished);
+  if (candidates.length === 0) return;
+  const own = informers.releases
+    .list(namespace)
+    .filter((release) => release.spec.application === name && isOwnedBy(release, application));
+  const approved = findApprovedRelease(own, history);
+  // Its rollout says how new it is.
+  const approving = history.find((rollout) => rollout.spec.release === approved);
+  const old = candidates.filter((rollout) => rollout !== approving);
+  if (old.length === 0) return;
   for (const rollout of old) {
     // First, so that a crash in between leaves a Rollout that leads here again.
     await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
@@ -28,11 +39,18 @@ export async function pruneHistory(
     });
   }
   const { rows } = await fleet.listDeliveries({ namespace, application: name });
-  const inUse = new Set(rows.map((row) => row.release));
-  for (const rollout of history) if (!old.includes(rollout)) inUse.add(rollout.spec.release);
-  if (application.status?.release !== undefined) inUse.add(application.status.release);
-  for (const release of informers.releases.list(namespace)) {
-    const isOurs = release.spec.application === name && isOwnedBy(release, application);
-    if (isOurs && !inUse.has(release.metadata.name)) await deleteRelease(ctx, release);
+  const inUse = new Set([
+    ...rows.flatMap(releasesOf),
+    ...history.filter((rollout) => !old.includes(rollout)).map((rollout) => rollout.spec.release),
+    ...[approved, application.status?.release].filter((release) => release !== undefined),
+  ]);
+  for (const release of own) {
+    const isNeeded = inUse.has(release.metadata.name) || release.status?.condemned !== undefined;
+    if (!isNeeded) await deleteRelease(ctx, release);
   }
+}
+
+function releasesOf({ phase, release, terms }: DeliveryRow): string[] {
+  if (phase !== 'Wanted') return [];
+  return terms.fallback ? [release, terms.fallback.release] : [release];
 }

@@ -1,4 +1,4 @@
-import type { Application, KubeObject, Rollout } from '@selvedge/api';
+import type { Application, KubeObject, Rollout, RolloutPhase } from '@selvedge/api';
 import { keyOfName } from '@selvedge/kube';
 import { isOwnedBy } from '../application/build-release.ts';
 
@@ -20,7 +20,9 @@ export function latestFirst(rollouts: readonly Rollout[], application: Applicati
     .sort((a, b) => rolloutNumber(b) - rolloutNumber(a));
 }
 
-/** Nothing will change it any more. */
+const lastPhases: ReadonlySet<RolloutPhase> = new Set(['Completed', 'Superseded', 'Reverted', 'Aborted']);
+
+/** Of a rollout that is no longer the newest: nothing will change it any more. */
 export function isFinished({ status }: Rollout): boolean {
-  return status?.phase === 'Superseded' || status?.phase === 'Completed';
+  return status?.phase !== undefined && lastPhases.has(status.phase);
 }

@@ -1,4 +1,5 @@
 import type { Condition, Site, SiteConnectivity } from '@selvedge/api';
+import { heldFinding } from '../../resources/site-hold.ts';
 import { withCondition } from '../../rollout/conditions.ts';
 
 type Finding = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
@@ -16,10 +17,8 @@ export function siteConditions(
     connected?.reason === facts.connectivity
       ? [...present]
       : withCondition(present, connectedFinding(site, facts), now);
-  const isRevoked = isKeyRevoked(site);
-  const hasRevoked = conditions.find((c) => c.type === 'KeyRevoked');
-  if (!isRevoked && hasRevoked === undefined) return conditions;
-  return withCondition(conditions, revokedFinding(site, isRevoked), now);
+  const findings = [revokedFinding(site), heldFinding(site)].filter((finding) => finding !== undefined);
+  return findings.reduce((all, finding) => withCondition(all, finding, now), conditions);
 }
 
 /** Whether the key that spoke last for the site is one that a person has revoked. */
@@ -61,9 +60,11 @@ function connectedFinding(
   }
 }
 
-function revokedFinding(site: Site, isRevoked: boolean): Finding {
+/** `undefined`: no key was ever revoked. */
+function revokedFinding(site: Site): Finding | undefined {
   const type = 'KeyRevoked';
-  if (!isRevoked) {
+  if (!isKeyRevoked(site)) {
+    if (site.status?.conditions?.some((c) => c.type === type) !== true) return undefined;
     return { type, status: 'False', reason: 'KeyAccepted', message: 'The key of the agent is not revoked.' };
   }
   return {

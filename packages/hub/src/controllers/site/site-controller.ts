@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Condition, type Site, type SiteConnectivity, sites } from '@selvedge/api';
+import { type Condition, type Site, type SiteConnectivity, sitePolicy, sites } from '@selvedge/api';
 import { keysFromInformer, nameOfKey, type ReconcileResult, runController } from '@selvedge/kube';
 import type { Heartbeat } from '@selvedge/store';
+import { removalFinalizer } from '../../removal/removal-finalizer.ts';
 import { connectivityOf, expectedSilenceSeconds } from '../../resources/connectivity.ts';
+import { isHubBehind } from '../../resources/site-hold.ts';
 import { ShortLived } from '../../resources/short-lived.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import type { EventFacts } from '../event/event-recorder.ts';
@@ -12,7 +14,7 @@ import { siteConditions } from './site-conditions.ts';
 /** How often silence is looked for. Only in memory: nothing is written while nothing changes. */
 const lookMilliseconds = 2_000;
 
-/** Keeps a Site's variables, conditions and key in step with its object and with what is heard of its agent. */
+/** Keeps a Site's settings, finalizer, conditions and key in step with its object and with what is heard of its agent. */
 export function runSiteController(ctx: ControllerContext): Promise<void> {
   const controller = new SiteController(ctx);
   const { informers, clock, logger, signal } = ctx;
@@ -81,9 +83,23 @@ class SiteController {
       return 'done';
     }
     await this.#checkKey(site);
-    await fleet.setSiteVariables(name, site.spec?.variables ?? {});
-    await this.#writeConditions(site);
+    // A site that follows newer state than the hub's takes none of it until a person decides.
+    if (!isHubBehind(site)) {
+      await fleet.setSiteSettings(name, {
+        variables: site.spec?.variables ?? {},
+        policy: sitePolicy(site.spec),
+      });
+    }
+    await this.#writeConditions(await this.#ensureFinalizer(site));
     return 'done';
+  }
+
+  /** So that a Site cannot leave the fleet unseen. */
+  async #ensureFinalizer(site: Site): Promise<Site> {
+    const { deletionTimestamp, finalizers = [] } = site.metadata;
+    if (deletionTimestamp !== undefined || finalizers.includes(removalFinalizer)) return site;
+    const metadata = { ...site.metadata, finalizers: [...finalizers, removalFinalizer] };
+    return this.#ctx.client.update<Site>(sites, { ...site, metadata });
   }
 
   async #checkKey({ metadata, spec }: Site): Promise<void> {

@@ -6,9 +6,12 @@ import {
   type Application,
   applications,
   type DeliveryState,
+  type ItemReport,
   type KubeObject,
   namespaces,
   type ObjectClient,
+  type Release,
+  releases,
   type Rollout,
   rollouts,
   type Site,
@@ -26,14 +29,27 @@ import {
 import { type DeliveryRow, type FleetStore, openSqliteStore } from '@selvedge/store';
 import { FakeClock } from '@selvedge/testkit';
 import { hubResourceDefinitions, sensitiveResources } from '../../resources/index.ts';
+import { liftRelease } from '../../resources/lift-release.ts';
 import { startControllers } from '../index.ts';
 
 const connectedWithinSeconds = 65;
 const user = { name: 'system:selvedge:controllers', groups: ['system:masters'] };
 
 /** What a simulated agent does with a release. */
-export type Behaviour = (row: DeliveryRow) => { state: DeliveryState; reason?: string; message?: string };
+export type Behaviour = (
+  row: DeliveryRow,
+) => { state: DeliveryState } & Partial<Pick<ItemReport, 'reason' | 'message' | 'waiting'>>;
 const runs: Behaviour = () => ({ state: 'Running' });
+
+interface Agent {
+  behaviour: Behaviour;
+  isInTouch: boolean;
+  seq: number;
+  /** Digest of what runs, by UID of the Application. */
+  readonly runs: Map<string, string>;
+  /** Releases in the order in which they came to run. */
+  readonly activations: string[];
+}
 
 /**
  * The hub without its wire: real store, real API server, real controllers, on a clock of the test's own. Agents are
@@ -43,7 +59,7 @@ export class TestHub implements AsyncDisposable {
   readonly clock: FakeClock;
   readonly client: ObjectClient;
   readonly fleet: FleetStore;
-  readonly #agents = new Map<string, { behaviour: Behaviour; seq: number; isInTouch: boolean }>();
+  readonly #agents = new Map<string, Agent>();
   readonly #close: () => Promise<void>;
   #controllers: { stop: AbortController; stopped: Promise<void> } | undefined;
 
@@ -76,6 +92,7 @@ export class TestHub implements AsyncDisposable {
       clock,
       connectedWithinSeconds,
       issueEnrollmentToken: (token) => Promise.resolve(token),
+      client: () => api.client(user),
     });
     const keys = parseSigningKeys(generateSigningKeyPem());
     const token = tokenRequestAction({ store: store.objects, keys: () => keys, issuers: () => [], clock });
@@ -100,8 +117,11 @@ export class TestHub implements AsyncDisposable {
     return hub;
   }
 
-  /** @param fails asked at every write of the controllers; `true` makes it fail, before or after it was done. */
-  startControllers(fails: () => boolean = () => false): void {
+  /**
+   * @param fails asked twice at every write of the controllers (`assign`, `updateStatus rollouts`): `true` makes it fail, before or
+   * after it was done.
+   */
+  startControllers(fails: (write: string) => boolean = () => false): void {
     const stop = new AbortController();
     const { client, fleet, clock } = this;
     const { stopped } = startControllers({
@@ -141,7 +161,7 @@ export class TestHub implements AsyncDisposable {
       metadata: { name, labels: { tier: 'store', ...options.labels } },
       ...(options.spec ? { spec: options.spec } : {}),
     });
-    this.#agents.set(name, { behaviour: runs, seq: 0, isInTouch: true });
+    this.#agents.set(name, { behaviour: runs, seq: 0, isInTouch: true, runs: new Map(), activations: [] });
   }
 
   /** Sites with agents that the hub knows to be in touch. */
@@ -155,7 +175,7 @@ export class TestHub implements AsyncDisposable {
     });
   }
 
-  agent(name: string): { behaviour: Behaviour; isInTouch: boolean } {
+  agent(name: string): Agent {
     const agent = this.#agents.get(name);
     if (!agent) throw new Error(`no agent at ${name}`);
     return agent;
@@ -201,6 +221,21 @@ export class TestHub implements AsyncDisposable {
     return this.client.get<Application>(applications, { namespace: 'shop', name });
   }
 
+  release(name: string): Promise<Release> {
+    return this.client.get<Release>(releases, { namespace: 'shop', name });
+  }
+
+  /** As the action `releases/lift` does. */
+  async lift(name: string, reason?: string): Promise<void> {
+    const options = { client: () => this.client, clock: this.clock };
+    const body = reason === undefined ? {} : { reason };
+    await liftRelease(options, await this.release(name), {
+      user: { ...user, name: 'kim' },
+      dryRun: false,
+      body,
+    });
+  }
+
   rollout(name: string): Promise<Rollout> {
     return this.client.get<Rollout>(rollouts, { namespace: 'shop', name });
   }
@@ -237,14 +272,14 @@ export class TestHub implements AsyncDisposable {
     await setTimeout(2);
   }
 
-  async #sync(site: string, agent: { behaviour: Behaviour; seq: number }): Promise<void> {
+  async #sync(site: string, agent: Agent): Promise<void> {
     const now = this.clock.now().toISOString();
     const { rows, epoch } = await this.fleet.siteState(site);
     this.fleet.touch({ site, lastSeenAt: now, agentEpoch: epoch, agentStateDigest: '' });
     for (const row of rows) {
-      const result = row.phase === 'Wanted' ? agent.behaviour(row) : { state: 'Removed' as const };
+      const answer = row.phase === 'Wanted' ? answerTo(row, agent, now) : { state: 'Removed' as const };
       const said = row.report;
-      if (said?.epoch === row.epoch && said.state === result.state) continue;
+      if (said?.epoch === row.epoch && said.state === answer.state) continue;
       agent.seq += 1;
       const report = {
         id: `Application/${row.namespace}/${row.application}`,
@@ -252,8 +287,7 @@ export class TestHub implements AsyncDisposable {
         epoch: row.epoch,
         release: row.release,
         digest: row.digest,
-        ...result,
-        ...(result.state === 'Running' ? { runningDigest: row.digest } : {}),
+        ...answer,
         sinceTime: now,
         observedTime: now,
         seq: agent.seq,
@@ -263,17 +297,52 @@ export class TestHub implements AsyncDisposable {
   }
 }
 
+/** As an agent obeys: it prepares at once, activates when the terms let it, and stays with what ran when that fails. */
+function answerTo(
+  row: DeliveryRow,
+  agent: Agent,
+  now: string,
+): Partial<ItemReport> & Pick<ItemReport, 'state'> {
+  const { applicationUid: uid, digest, terms } = row;
+  const ran = agent.runs.get(uid);
+  const runningDigest = ran === undefined ? {} : { runningDigest: ran };
+  if (ran !== digest && terms.activate === 'Hold') {
+    return { state: 'Prepared', waiting: { reason: 'Hub' }, ...runningDigest };
+  }
+  if (ran !== digest && terms.activateAt !== undefined && now < terms.activateAt) {
+    return { state: 'Prepared', waiting: { reason: 'Instant', until: terms.activateAt }, ...runningDigest };
+  }
+  const answer = agent.behaviour(row);
+  if (answer.state === 'Running') {
+    agent.runs.set(uid, digest);
+    if (ran !== digest) agent.activations.push(row.release);
+    return { ...answer, activatedTime: now, runningDigest: digest };
+  }
+  if (answer.state === 'Failed' && ran !== undefined && ran !== digest) {
+    return { ...answer, activatedTime: now, wentBack: 'Unhealthy', runningDigest: ran };
+  }
+  return { ...answer, ...runningDigest };
+}
+
 /** The same object, of which some methods fail now and then: as if the hub had been killed there and started again. */
-function unreliable<T extends object>(target: T, methods: readonly string[], fails: () => boolean): T {
+function unreliable<T extends object>(
+  target: T,
+  methods: readonly string[],
+  fails: (write: string) => boolean,
+): T {
   return new Proxy(target, {
     get: (_, property) => {
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
-      if (!methods.includes(String(property))) return value.bind(target) as unknown;
+      const method = String(property);
+      if (!methods.includes(method)) return value.bind(target) as unknown;
       return async (...args: unknown[]): Promise<unknown> => {
-        if (fails()) throw new StatusError('ServiceUnavailable', 'failed before it was done');
+        const [ref] = args;
+        const isOfObject = typeof ref === 'object' && ref !== null && 'plural' in ref;
+        const write = isOfObject ? `${method} ${String(ref.plural)}` : method;
+        if (fails(write)) throw new StatusError('ServiceUnavailable', 'failed before it was done');
         const result: unknown = await value.apply(target, args);
-        if (fails()) throw new StatusError('ServiceUnavailable', 'failed after it was done');
+        if (fails(write)) throw new StatusError('ServiceUnavailable', 'failed after it was done');
         return result;
       };
     },

@@ -3,11 +3,13 @@ import { Agent, request } from 'node:https';
 import type { IncomingHttpHeaders } from 'node:http';
 import {
   type AgentInfo,
+  defaultSitePolicy,
   type DesiredItem,
   type EnrollmentTokenClaims,
   type HubIdentity,
   type ItemReport,
   type SignedStateHeader,
+  type SitePolicy,
   type StatusBody,
   type SyncRequest,
   type SyncResponse,
@@ -76,6 +78,9 @@ export class TestAgent {
   epoch = 0;
   stateDigest = '';
   variables: Record<string, string | number | boolean> = {};
+  policy: SitePolicy = defaultSitePolicy;
+  /** JWS of the state that it follows. */
+  signed = '';
   items: DesiredItem[] = [];
   tombstones: Tombstone[] = [];
   readonly reports = new Map<string, ItemReport>();
@@ -170,15 +175,24 @@ export class TestAgent {
     const items = [...kept(this.items), ...state.items];
     const tombstones = [...kept(this.tombstones), ...state.tombstones];
     const { hubId, site, siteUid, epoch } = header;
-    const next = { hubId, site, siteUid, epoch, variables: state.variables, items, tombstones };
+    const { variables, policy } = state;
+    const next = { hubId, site, siteUid, epoch, variables, policy, items, tombstones };
     if (stateDigest(next) !== header.stateDigest) throw new Error('the state does not fit its digest');
     Object.assign(this, {
       epoch,
       stateDigest: header.stateDigest,
-      variables: state.variables,
+      variables,
+      policy,
       items,
       tombstones,
+      signed: state.signed,
     });
+  }
+
+  /** What it follows, as the hub signed it. */
+  held(): NonNullable<SyncRequest['held']> {
+    const { signed, hubId, site, siteUid, epoch, variables, policy, items, tombstones } = this;
+    return { signed, state: { hubId, site, siteUid, epoch, variables, policy, items, tombstones } };
   }
 
   /** Makes and keeps the next report of an item. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import {
   type Clock,
+  defaultItemTerms,
   type EnrollmentToken,
   type EnrollmentTokenSpec,
   enrollmentTokens,
@@ -133,6 +134,7 @@ export class TestHub {
       release: `${application}-${digest.slice(7, 17)}`,
       digest,
       deadlineSeconds: 600,
+      terms: defaultItemTerms,
       rollout: '',
       wave: '',
     };
@@ -141,7 +143,7 @@ export class TestHub {
   }
 
   async remove(site: string, application: string): Promise<void> {
-    await this.hub.fleet.remove([{ site, namespace: 'shop', application }]);
+    await this.hub.fleet.remove([{ site, namespace: 'shop', application, mode: 'Delete' }]);
   }
 }
 

@@ -1,50 +1,77 @@
-import type { DeliveryState, ItemReport, RolloutStatus, RolloutStrategy } from '@selvedge/api';
+import { isDeepStrictEqual } from 'node:util';
+import type { ItemReport, ItemTerms, RolloutStatus, RolloutStrategy } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
 import { planRollout } from '../plan-rollout.ts';
-import type { RolloutInput, RolloutPlan, SiteFacts } from '../rollout-input.ts';
+import type {
+  PlannedAssignment,
+  ReleaseFacts,
+  RolloutInput,
+  RolloutPlan,
+  SiteFacts,
+} from '../rollout-input.ts';
+import { type Outcome, SimulatedAgent } from './simulated-agent.ts';
 
-interface SimulatedSite {
+export class SimulatedSite extends SimulatedAgent {
   connectedSince: number | undefined;
   lastSeen: number | undefined;
-  variables: Set<string>;
-  /** What the agent holds, and how it fares with it. */
-  held: { epoch: number; digest: string; state: DeliveryState; since: number } | undefined;
-  seq: number;
+  isOverdue = false;
+  held: SiteFacts['held'];
+  labels: Record<string, string> = {};
+  readonly variables = new Set<string>();
+}
+
+interface SimulatedRelease {
+  condemnedBy?: string;
+  isApproved: boolean;
+  number: number;
 }
 
 export const applicationUid = 'uid-app';
 export const digestOf = (release: string) => `sha256:${release}`;
+export const startTime = Date.parse('2026-01-01T00:00:00Z');
 
 /**
- * For tests of the engine: a hub's rows and a fleet of agents as plain data, executing plans as the controller does.
- * Reports are made by agents and delivered whenever the test likes, in any order, as often as it likes.
+ * For tests of the engine: a hub's rows, releases and rollouts, and a fleet of agents, as plain data. Plans are carried
+ * out as the controller does, as far as the test likes; reports are delivered whenever it likes, in any order, as often as
+ * it likes.
  */
 export class SimulatedFleet {
-  now = Date.parse('2026-01-01T00:00:00Z');
+  now = startTime;
   readonly sites = new Map<string, SimulatedSite>();
   readonly rows = new Map<string, DeliveryRow>();
+  readonly releases = new Map<string, SimulatedRelease>();
   members = new Map<string, string>();
   status: RolloutStatus | undefined;
   strategy: RolloutStrategy;
   isPaused = false;
+  stop: 'Abort' | 'Revert' | undefined;
+  approvedWaves = new Set<string>();
+  waivedWaves = new Set<string>();
   release = 'a';
   releaseVariables: string[] = [];
-  rollout = 1;
+  rollout = 0;
+  created = startTime;
   #epoch = 0;
 
   constructor(strategy: RolloutStrategy, sites: readonly string[]) {
     this.strategy = strategy;
     for (const site of sites) this.addSite(site);
+    this.startRelease('a');
   }
 
-  addSite(name: string, isConnected = true): void {
-    this.sites.set(name, {
-      connectedSince: isConnected ? this.now : undefined,
-      lastSeen: isConnected ? this.now : undefined,
-      variables: new Set(),
-      held: undefined,
-      seq: 0,
-    });
+  get rolloutName(): string {
+    return `app-${this.rollout}`;
+  }
+
+  get siteNames(): string[] {
+    return [...this.sites.keys()];
+  }
+
+  addSite(name: string, isConnected = true): SimulatedSite {
+    const site = new SimulatedSite(applicationUid);
+    if (isConnected) site.connectedSince = site.lastSeen = this.now;
+    this.sites.set(name, site);
+    return site;
   }
 
   site(name: string): SimulatedSite {
@@ -53,33 +80,54 @@ export class SimulatedFleet {
     return site;
   }
 
-  get siteNames(): string[] {
-    return [...this.sites.keys()];
+  row(name: string): DeliveryRow {
+    const row = this.rows.get(name);
+    if (!row) throw new Error(`no row of ${name}`);
+    return row;
+  }
+
+  /** The Application changed: a newer rollout takes over. */
+  startRelease(release: string, strategy = this.strategy): void {
+    this.release = release;
+    this.strategy = strategy;
+    this.rollout += 1;
+    this.created = this.now;
+    this.status = undefined;
+    this.stop = undefined;
+    this.members = new Map();
+    this.approvedWaves = new Set();
+    this.waivedWaves = new Set();
+    const known = this.releases.get(release);
+    if (known) known.number = this.rollout;
+    else this.releases.set(release, { isApproved: false, number: this.rollout });
+  }
+
+  isCondemned(digest: string | undefined): boolean {
+    return [...this.releases].some(([name, r]) => digestOf(name) === digest && r.condemnedBy !== undefined);
   }
 
   get input(): RolloutInput {
-    const facts = [...this.sites].map(
-      ([name, s]): SiteFacts => ({
-        name,
-        ...(s.connectedSince === undefined ? {} : { connectedSince: s.connectedSince }),
-        ...(s.lastSeen === undefined
-          ? {}
-          : { lastSeen: s.connectedSince === undefined ? s.lastSeen : this.now }),
-        variables: s.variables,
-      }),
-    );
+    const [own, ...others] = [
+      this.release,
+      ...[...this.releases.keys()].filter((r) => r !== this.release),
+    ].map((name) => this.#factsOf(name));
+    if (own === undefined) throw new Error('no release');
     return {
-      rollout: `app-${this.rollout}`,
+      rollout: this.rolloutName,
+      number: this.rollout,
+      created: this.created,
       applicationUid,
-      release: {
-        name: this.release,
-        digest: digestOf(this.release),
-        variables: this.releaseVariables,
-      },
+      release: { ...own, variables: this.releaseVariables },
+      others,
       strategy: this.strategy,
-      isPaused: this.isPaused,
+      control: {
+        isPaused: this.isPaused,
+        approvedWaves: this.approvedWaves,
+        waivedWaves: this.waivedWaves,
+        ...(this.stop === undefined ? {} : { stop: this.stop }),
+      },
       seed: 'seed',
-      sites: facts,
+      sites: [...this.sites].map(([name, site]) => this.#siteFacts(name, site)),
       members: this.members,
       rows: this.rows,
       status: this.status,
@@ -87,20 +135,29 @@ export class SimulatedFleet {
     };
   }
 
-  /** Plans and carries out, as far as `crashAfter` steps when it is given. */
-  step(crashAfter = 3): RolloutPlan {
+  /** Plans and carries out, as far as `crashAfter` of the four steps. */
+  step(crashAfter = 4): RolloutPlan {
     const plan = planRollout(this.input);
-    if (crashAfter >= 1) this.status = plan.status;
-    if (crashAfter >= 2) for (const { site, wave } of plan.join) this.members.set(site, wave);
-    if (crashAfter >= 3) for (const { site, wave } of plan.assign) this.#assign(site, wave);
+    this.carryOut(plan, crashAfter);
     return plan;
   }
 
-  startRelease(release: string): void {
-    this.release = release;
-    this.rollout += 1;
-    this.status = undefined;
-    this.members = new Map();
+  carryOut(plan: RolloutPlan, crashAfter = 4): void {
+    const release = this.releases.get(this.release);
+    if (crashAfter >= 1 && release && plan.verdict?.kind === 'Condemned') {
+      release.condemnedBy = this.rolloutName;
+      release.isApproved = false;
+    }
+    if (crashAfter >= 1 && release && plan.verdict?.kind === 'Approved') release.isApproved = true;
+    if (crashAfter >= 2) this.status = plan.status;
+    if (crashAfter >= 3) for (const { site, wave } of plan.join) this.members.set(site, wave);
+    if (crashAfter >= 4) for (const assignment of plan.assign) this.assign(assignment);
+  }
+
+  /** A person lifts the condemnation; the controller starts a new rollout then. */
+  lift(release: string): void {
+    const known = this.releases.get(release);
+    if (known) delete known.condemnedBy;
   }
 
   disconnect(name: string): void {
@@ -110,60 +167,74 @@ export class SimulatedFleet {
   }
 
   connect(name: string): void {
-    this.site(name).connectedSince ??= this.now;
-    this.site(name).lastSeen = this.now;
+    const site = this.site(name);
+    site.connectedSince ??= this.now;
+    site.lastSeen = this.now;
+    site.isOverdue = false;
   }
 
-  /** The agent fetches its desired state. */
-  sync(name: string): void {
+  /** How a release fares, at one site or at all that there are. */
+  setOutcome(release: string, outcome: Outcome, name?: string): void {
+    for (const site of name === undefined ? this.sites.values() : [this.site(name)]) {
+      site.outcomes.set(digestOf(release), outcome);
+    }
+  }
+
+  /** Time passes; agents work, in touch or not. */
+  wait(seconds: number): void {
+    this.now += seconds * 1000;
+    for (const site of this.sites.values()) site.work(this.now);
+  }
+
+  /** The agent fetches what is wanted of it, if it is in touch. */
+  fetch(name: string): void {
     const row = this.rows.get(name);
     const site = this.site(name);
-    if (!row || site.connectedSince === undefined || site.held?.epoch === row.epoch) return;
-    site.held = { epoch: row.epoch, digest: row.digest, state: 'Pending', since: this.now };
-  }
-
-  /** The agent gets on with what it holds, and says so; the report is not delivered yet. */
-  makeReport(name: string, state: DeliveryState): ItemReport | undefined {
-    const site = this.site(name);
-    if (!site.held) return undefined;
-    if (site.held.state !== state) site.held = { ...site.held, state, since: this.now };
-    site.seq += 1;
-    return {
-      id: 'Application/shop/app',
-      uid: applicationUid,
-      epoch: site.held.epoch,
-      release: '',
-      digest: site.held.digest,
-      state,
-      sinceTime: new Date(site.held.since).toISOString(),
-      observedTime: new Date(this.now).toISOString(),
-      seq: site.seq,
-    };
+    if (row && site.connectedSince !== undefined) site.take(row, this.now);
   }
 
   /** As the store does: the newest report by `seq` stays. */
   deliver(name: string, report: ItemReport): void {
     const row = this.rows.get(name);
     if (!row || (row.report && row.report.seq >= report.seq)) return;
-    this.rows.set(name, { ...row, report: { ...report, receivedAt: new Date(this.now).toISOString() } });
+    this.rows.set(name, { ...row, report: { ...report, receivedAt: iso(this.now) } });
   }
 
-  /** Syncs and reports at once. */
-  answer(name: string, state: DeliveryState = 'Running'): void {
-    this.sync(name);
-    const report = this.makeReport(name, state);
-    if (report && this.site(name).connectedSince !== undefined) this.deliver(name, report);
+  /** One exchange with a site in touch: it fetches, works, and tells. */
+  exchange(name: string): void {
+    const site = this.site(name);
+    if (site.connectedSince === undefined) return;
+    this.fetch(name);
+    site.work(this.now);
+    const report = site.report(this.now);
+    if (report) this.deliver(name, report);
   }
 
+  /** Plans, and lets every site in touch answer, until nothing moves; no time passes. */
+  settle(rounds = 60): RolloutPlan {
+    let plan = this.step();
+    for (let round = 0; round < rounds; round++) {
+      for (const name of this.siteNames) this.exchange(name);
+      const before = this.status;
+      plan = this.step();
+      if (plan.assign.length + plan.join.length === 0 && isDeepStrictEqual(before, plan.status)) return plan;
+    }
+    throw new Error(`does not come to rest: ${JSON.stringify(plan.assign.slice(0, 3))}`);
+  }
+
+  /** Sites whose row names the release. */
   assigned(release = this.release): string[] {
     return [...this.rows.values()].filter((r) => r.digest === digestOf(release)).map((r) => r.site);
   }
 
-  #assign(site: string, wave: string): void {
+  running(release = this.release): string[] {
+    return this.siteNames.filter((name) => this.site(name).active === digestOf(release));
+  }
+
+  assign({ site, release, digest, wave, terms, deadlineSeconds }: PlannedAssignment): void {
     const present = this.rows.get(site);
-    const rollout = `app-${this.rollout}`;
-    if (present?.digest === digestOf(this.release) && present.phase === 'Wanted') {
-      this.rows.set(site, { ...present, rollout, wave });
+    if (present?.digest === digest && isSameTerms(present.terms, terms)) {
+      this.rows.set(site, { ...present, rollout: this.rolloutName, wave });
       return;
     }
     this.#epoch += 1;
@@ -173,12 +244,14 @@ export class SimulatedFleet {
       application: 'app',
       applicationUid,
       phase: 'Wanted',
-      release: this.release,
-      digest: digestOf(this.release),
+      release,
+      digest,
       epoch: this.#epoch,
-      assignedAt: new Date(this.now).toISOString(),
-      deadlineSeconds: 600,
-      rollout,
+      assignedAt: iso(this.now),
+      deadlineSeconds,
+      terms,
+      removal: 'Delete',
+      rollout: this.rolloutName,
       wave,
       ...(present?.report ? { report: present.report } : {}),
       revision: this.#epoch,
@@ -186,4 +259,37 @@ export class SimulatedFleet {
       deleted: false,
     });
   }
+
+  #factsOf(name: string): ReleaseFacts {
+    const { condemnedBy, isApproved, number } = this.releases.get(name) ?? { isApproved: false, number: 0 };
+    return {
+      release: name,
+      digest: digestOf(name),
+      isCondemned: condemnedBy !== undefined,
+      ...(condemnedBy === undefined ? {} : { condemnedBy }),
+      isApproved,
+      number,
+    };
+  }
+
+  #siteFacts(name: string, site: SimulatedSite): SiteFacts {
+    const lastSeen = site.connectedSince === undefined ? site.lastSeen : this.now;
+    return {
+      name,
+      labels: site.labels,
+      ...(site.connectedSince === undefined ? {} : { connectedSince: site.connectedSince }),
+      ...(lastSeen === undefined ? {} : { lastSeen }),
+      isOverdue: site.isOverdue,
+      variables: site.variables,
+      ...(site.held === undefined ? {} : { held: site.held }),
+    };
+  }
+}
+
+function isSameTerms(a: ItemTerms, b: ItemTerms): boolean {
+  return isDeepStrictEqual({ ...a, fallback: undefined }, { ...b, fallback: undefined });
+}
+
+function iso(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
 }

@@ -1,4 +1,5 @@
 import { objectsAndFleet } from './0001-objects-and-fleet.ts';
+import { termsAndPolicy } from './0002-terms-and-policy.ts';
 
 export interface Migration {
   /** Row in `schema_version` of a database that has it: 1, 2, 3, … without holes. */
@@ -7,4 +8,4 @@ export interface Migration {
 }
 
 /** Oldest first. Only ever added to, and only forward. */
-export const migrations: readonly Migration[] = [objectsAndFleet];
+export const migrations: readonly Migration[] = [objectsAndFleet, termsAndPolicy];

@@ -12,6 +12,8 @@ export interface ServicePodsOptions {
   readonly site: SiteIdentity;
   /** Address of the machine on which ports are published. */
   readonly hostIp: string;
+  /** Whether an item was let go: what it left is nobody's. */
+  readonly isOrphaned: (itemUid: string) => boolean;
 }
 
 /** The name of a Service belongs to another application of this site. */
@@ -60,8 +62,11 @@ export class ServicePods {
     for (const service of services) {
       const pod = pods.find((p) => p.role === 'service' && p.service === service.key);
       if (pod && pod.itemUid !== item.uid) {
-        const isLeaving = pod.itemId === item.id;
-        const holder = isLeaving ? `an earlier ${item.id}, which is to be removed first` : pod.itemId;
+        const isOrphan = this.#options.isOrphaned(pod.itemUid);
+        const isLeaving = pod.itemId === item.id && !isOrphan;
+        let holder = pod.itemId;
+        if (isOrphan) holder += `, left here as an orphan; remove it with podman pod rm --force ${pod.name}`;
+        if (isLeaving) holder = `an earlier ${item.id}, which is to be removed first`;
         throw new ServiceNameTakenError(`Service ${service.key} belongs to ${holder}`, { isLeaving });
       }
       if (pod?.infra?.state === 'running' && pod.serviceHash === this.hashOf(service)) continue;

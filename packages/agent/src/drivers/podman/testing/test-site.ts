@@ -4,7 +4,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { canonicalJson, type DeliveryState, type KubeObject, type Logger } from '@selvedge/api';
+import {
+  canonicalJson,
+  defaultItemTerms,
+  type DeliveryState,
+  type KubeObject,
+  type Logger,
+  type RemovalMode,
+} from '@selvedge/api';
 import { createLogger, sha256Digest, systemClock } from '@selvedge/api/node';
 import type { Driver, DriverItem, DriverReport } from '../../driver.ts';
 import { createPodmanDriver, type PodmanDriverOptions } from '../podman-driver.ts';
@@ -21,6 +28,9 @@ export interface ReleaseUnderTest {
   readonly manifests: readonly object[];
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
   readonly deadlineSeconds?: number;
+  /** Default: true. */
+  readonly mayFetch?: boolean;
+  readonly mayActivate?: boolean;
 }
 
 /** Enough to open the same site in another process. */
@@ -114,17 +124,39 @@ export class TestSite {
       release,
       digest,
       deadlineSeconds,
+      terms: defaultItemTerms,
     };
-    this.#items.set(name, { item, siteName: 'shop', variables, manifests: async () => content });
+    const { mayFetch = true, mayActivate = true } = assignment;
+    const manifestsOf = async () => content;
+    this.#items.set(name, {
+      item,
+      mayFetch,
+      mayActivate,
+      siteName: 'shop',
+      variables,
+      manifests: manifestsOf,
+    });
     this.#driver?.setDesired([...this.#items.values()]);
     return this.#epoch;
   }
 
-  remove(name = 'web'): void {
+  /** Changes what may be done for the release that is assigned. */
+  permit(change: Partial<Pick<DriverItem, 'mayFetch' | 'mayActivate'>>, name = 'web'): void {
+    const item = this.#items.get(name);
+    if (item) this.#items.set(name, { ...item, ...change });
+    this.#driver?.setDesired([...this.#items.values()]);
+  }
+
+  remove(name = 'web', mode: RemovalMode = 'Delete'): void {
     this.#items.delete(name);
     this.#epoch += 1;
     this.#driver?.setDesired([...this.#items.values()]);
-    this.#driver?.remove({ id: `Application/shop/${name}`, uid: `uid-of-${name}`, epoch: this.#epoch });
+    this.#driver?.remove({
+      id: `Application/shop/${name}`,
+      uid: `uid-of-${name}`,
+      epoch: this.#epoch,
+      mode,
+    });
   }
 
   /** Whether Podman can limit memory here: rootless it cannot on a machine with cgroup v1. */

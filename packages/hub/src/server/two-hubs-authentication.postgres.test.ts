@@ -14,7 +14,7 @@ test(
   requireTool('postgres', 'initdb', 'psql'),
   async (t) => {
     const postgres = await startTestPostgres();
-    t.after(() => postgres.stop());
+    t.after(() => postgres.remove());
     const { url } = await postgres.createDatabase();
     const [one, two] = [new AuthenticationLab(t), new AuthenticationLab(t)];
     const options = { store: url, serviceAccountIssuer: ['https://hub.example'] };

@@ -1,0 +1,11 @@
+import type { Command } from 'commander';
+
+/** The flags of `selvedge hub` that say whether image registries are asked how large images are. */
+export function addRegistryFlags(
+  hub: Command,
+  collect: (value: string, previous: string[] | undefined) => string[],
+): Command {
+  return hub
+    .option('--no-registry-lookup', 'ask no image registry for sizes; plans know fewer')
+    .option('--insecure-registry <host>', 'registry that speaks http; may be repeated', collect);
+}

@@ -1,0 +1,23 @@
+/** One link of the chain. */
+export interface WhyStep {
+  readonly topic:
+    | 'Placement'
+    | 'Guard'
+    | 'Release'
+    | 'Rollout'
+    | 'Wave'
+    | 'Gate'
+    | 'Assignment'
+    | 'Site'
+    | 'Hold'
+    | 'Window'
+    | 'Report'
+    | 'Local'
+    | 'Waiting'
+    | 'Running';
+  readonly text: string;
+  /** When what `text` says came to be. */
+  readonly time?: string;
+  /** This link is what is wrong. */
+  readonly isFault?: boolean;
+}

@@ -1,0 +1,259 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type Clock,
+  type DesiredState,
+  isConflict,
+  isStatusError,
+  type Logger,
+  type ObjectClient,
+  type Site,
+  sitePolicy,
+  specOfPolicy,
+  type SyncRequest,
+  sites,
+} from '@selvedge/api';
+import { stateDigest } from '@selvedge/api/node';
+import type { FleetStore, SiteKey } from '@selvedge/store';
+import type { HubIdentity } from '../identity/hub-identity.ts';
+import {
+  type FollowedApplication,
+  maxRecoveryChanges,
+  recoveryChanges,
+} from '../resources/recovery-changes.ts';
+import { isHubBehind } from '../resources/site-hold.ts';
+import { withCondition } from '../rollout/conditions.ts';
+import { hubBehindFinding } from './contact-findings.ts';
+import { buildDesiredState } from './desired-state.ts';
+import { adoptingState, findHeldStateFault, isForeignState, overridingState } from './held-state.ts';
+import type { SiteStatusWriter, StatusPatch } from './site-status.ts';
+import type { CheckedSyncRequest } from './sync-request.ts';
+
+export interface SiteRecoveryOptions {
+  readonly client: ObjectClient;
+  readonly fleet: FleetStore;
+  readonly identity: Pick<HubIdentity, 'hubId' | 'fleetKey'>;
+  readonly status: SiteStatusWriter;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+type Recovery = NonNullable<NonNullable<Site['status']>['recovery']>;
+
+/** More names would only bloat the Site. */
+const maxToldApplications = 200;
+/** An answer that asked for the state may have been lost, or the agent may be too old to know the question. */
+const askAgainMilliseconds = 60_000;
+
+/**
+ * Brings site and hub in step again when the hub lost its memory: what the site follows is asked for, shown on the Site, and
+ * adopted or overridden when a person said so (`Site.status.recovery`).
+ */
+export class SiteRecovery {
+  readonly #o: SiteRecoveryOptions;
+  readonly #asked = new Map<string, { what: string; time: number }>();
+
+  constructor(options: SiteRecoveryOptions) {
+    this.#o = options;
+  }
+
+  /** Whether an agent whose state does not lead to the hub's should send what it follows now. */
+  needsState(site: Site, request: CheckedSyncRequest): boolean {
+    if (request.held !== undefined || request.heldFault !== undefined) return false;
+    const { hubBehind, recovery } = site.status ?? {};
+    const isWanted = recovery?.state === 'Requested';
+    if (hubBehind?.stateDigest === request.stateDigest && !isWanted) return false;
+    const asked = this.#asked.get(site.metadata.name);
+    if (asked?.what !== questionOf(site, request)) return true;
+    return this.#o.clock.now().getTime() - asked.time > askAgainMilliseconds;
+  }
+
+  noteAsked(site: Site, request: SyncRequest): void {
+    const time = this.#o.clock.now().getTime();
+    this.#asked.set(site.metadata.name, { what: questionOf(site, request), time });
+  }
+
+  forget(site: string): void {
+    this.#asked.delete(site);
+  }
+
+  /**
+   * Takes in what a site says it follows, and does what a person asked for. A state that is not to be believed changes nothing.
+   * @returns whether the hub is behind the site afterwards.
+   */
+  async receive(key: SiteKey, request: CheckedSyncRequest): Promise<boolean> {
+    const { held } = request;
+    const site = await this.#o.client.find<Site>(sites, { name: key.site });
+    if (site === undefined || site.metadata.uid !== key.siteUid) return false;
+    const fault = held === undefined ? request.heldFault : this.#faultOf(held, key, request);
+    const wish = site.status?.recovery?.state === 'Requested' ? site.status.recovery : undefined;
+    if (held === undefined || fault !== undefined) {
+      this.#o.logger.warn('the state that a site sent is not taken', { site: key.site, reason: fault });
+      if (wish) await this.#refuse(key, wish, `The state that the site sent was not taken: ${fault}.`);
+      return isHubBehind(site);
+    }
+    const isBehind = isHubBehind(site) || (await this.#isForeign(key, held.state, request.stateDigest));
+    if (!isBehind) return false;
+    await this.#show(key, held.state, request.stateDigest);
+    if (wish === undefined) return true;
+    try {
+      await (wish.action === 'Adopt'
+        ? this.#adopt(key, held.state, wish)
+        : this.#override(key, held.state, wish));
+      return false;
+    } catch (error) {
+      if (isStatusError(error, 'BadRequest')) await this.#refuse(key, wish, error.message);
+      // The hub changed the site's state, or the Site, at this moment: the wish stands, a later contact tries again.
+      else if (isConflict(error)) this.#o.logger.warn('recovery put off', { site: key.site, error });
+      else throw error;
+      return true;
+    }
+  }
+
+  #faultOf(
+    held: NonNullable<SyncRequest['held']>,
+    { site, siteUid }: SiteKey,
+    request: SyncRequest,
+  ): string | undefined {
+    const { hubId, fleetKey } = this.#o.identity;
+    return findHeldStateFault(held, { hubId, fleetKey: fleetKey.publicKey, site, siteUid }, request);
+  }
+
+  /** The hub counts no less than the site, but tells another story: it was restored, and counted on before the site came. */
+  async #isForeign(key: SiteKey, state: DesiredState, digest: string): Promise<boolean> {
+    const present = await this.#o.fleet.siteState(key.site);
+    const own = buildDesiredState(this.#o.identity.hubId, key.siteUid, present);
+    const isSame = state.epoch === own.epoch && stateDigest(own) === digest;
+    return !isSame && (state.epoch === own.epoch || isForeignState(state, present));
+  }
+
+  /** The Site says from now on what the site follows, and that nothing is sent there. */
+  async #show(key: SiteKey, state: DesiredState, digest: string): Promise<void> {
+    const now = this.#o.clock.now().toISOString();
+    const hubBehind = {
+      agentEpoch: state.epoch,
+      stateDigest: digest,
+      applications: followedApplications(state).slice(0, maxToldApplications),
+    };
+    const finding = hubBehindFinding(key.site, state.epoch);
+    await this.#o.status.change(key, (site) => {
+      const present = site.status?.conditions ?? [];
+      const conditions = withCondition(present, finding, now);
+      const isSaid =
+        isDeepStrictEqual(site.status?.hubBehind, hubBehind) && isDeepStrictEqual(present, conditions);
+      return isSaid ? undefined : { hubBehind, conditions };
+    });
+  }
+
+  async #adopt(key: SiteKey, state: DesiredState, wish: Recovery): Promise<void> {
+    const { fleet } = this.#o;
+    const before = await fleet.siteState(key.site);
+    const changes = recoveryChanges('Adopt', followedApplications(state), before.rows);
+    const specFault = await this.#adoptSpec(key, state);
+    await fleet.adoptSiteState(key.site, adoptingState(state, before.epoch));
+    const missing = await this.#missingContent(state);
+    await this.#finish(key, wish, {
+      reason: 'Adopted',
+      message: `As ${wish.requestedBy} asked, what the site follows (epoch ${state.epoch}) is what the hub wants there now.`,
+      changes: [...(specFault === undefined ? [] : [specFault]), ...missing, ...changes],
+    });
+  }
+
+  /** Site.spec says what the site was told last; else the hub's next look at it would undo that. */
+  async #adoptSpec({ site: name }: SiteKey, state: DesiredState): Promise<string | undefined> {
+    const { client } = this.#o;
+    const { spec, metadata } = await client.get<Site>(sites, { name });
+    const present = spec?.variables ?? {};
+    const patch = {
+      ...(isDeepStrictEqual(sitePolicy(spec), state.policy) ? {} : specOfPolicy(state.policy)),
+      ...(isDeepStrictEqual(present, state.variables)
+        ? {}
+        : {
+            variables: {
+              ...Object.fromEntries(Object.keys(present).map((k) => [k, null])),
+              ...state.variables,
+            },
+          }),
+    };
+    if (Object.keys(patch).length === 0) return undefined;
+    const { resourceVersion } = metadata;
+    try {
+      await client.mergePatch(
+        sites,
+        { name },
+        { metadata: { resourceVersion }, spec: patch },
+        { fieldManager: 'selvedge-gateway' },
+      );
+      return undefined;
+    } catch (error) {
+      if (!isStatusError(error, 'Invalid') && !isStatusError(error, 'Forbidden')) throw error;
+      return `spec of the Site: stays as it is, and is told to the site, for the site's own was refused (${error.message})`;
+    }
+  }
+
+  async #missingContent({ items }: DesiredState): Promise<string[]> {
+    const missing: string[] = [];
+    for (const { id, release, digest } of items) {
+      if (await this.#o.fleet.hasBlob(digest)) continue;
+      missing.push(
+        `${nameOf(id)}: the hub does not have the content of ${release}; the site runs on from its own`,
+      );
+    }
+    return missing;
+  }
+
+  async #override(key: SiteKey, state: DesiredState, wish: Recovery): Promise<void> {
+    const { fleet } = this.#o;
+    const before = await fleet.siteState(key.site);
+    const changes = recoveryChanges('Override', followedApplications(state), before.rows);
+    const overriding = overridingState(state, before);
+    await fleet.adoptSiteState(key.site, overriding);
+    await this.#finish(key, wish, {
+      reason: 'Overridden',
+      message: `As ${wish.requestedBy} asked, the site follows the hub again, from epoch ${overriding.epoch} on.`,
+      changes,
+    });
+  }
+
+  async #finish(
+    key: SiteKey,
+    wish: Recovery,
+    outcome: { reason: 'Adopted' | 'Overridden'; message: string; changes: readonly string[] },
+  ): Promise<void> {
+    const { reason, message } = outcome;
+    const changes = outcome.changes.slice(0, maxRecoveryChanges);
+    const now = this.#o.clock.now().toISOString();
+    const finding = { type: 'HubBehind', status: 'False', reason, message } as const;
+    await this.#o.status.change(key, (site) => ({
+      conditions: withCondition(site.status?.conditions ?? [], finding, now),
+      hubBehind: null,
+      ...completed(wish, { state: 'Done', completedTime: now, message, changes }),
+    }));
+    this.#o.logger.info('site and hub are in step again', { site: key.site, action: wish.action });
+  }
+
+  async #refuse(key: SiteKey, wish: Recovery, message: string): Promise<void> {
+    const completedTime = this.#o.clock.now().toISOString();
+    await this.#o.status.change(key, () => completed(wish, { state: 'Refused', completedTime, message }));
+  }
+}
+
+function completed(
+  { action, requestedBy, requestedTime }: Recovery,
+  outcome: Pick<Recovery, 'state' | 'completedTime' | 'message' | 'changes'>,
+): StatusPatch {
+  return { recovery: { action, requestedBy, requestedTime, changes: null, ...outcome } };
+}
+
+/** A new wish, or another state, is another question. */
+function questionOf({ status }: Site, { stateDigest }: SyncRequest): string {
+  return `${stateDigest} ${status?.recovery?.state === 'Requested' ? status.recovery.requestedTime : ''}`;
+}
+
+function followedApplications({ items }: DesiredState): FollowedApplication[] {
+  return items.map(({ id, release, digest }) => ({ name: nameOf(id), release, digest }));
+}
+
+/** `namespace/name` of an Application. */
+function nameOf(id: string): string {
+  return id.slice(id.indexOf('/') + 1);
+}

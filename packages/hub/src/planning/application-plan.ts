@@ -1,0 +1,266 @@
+import {
+  type ApplicationPlanStatus,
+  type KubeObject,
+  type PlannedRemoval,
+  type PlannedWave,
+  type Site,
+  type SitePolicy,
+  sitePolicy,
+} from '@selvedge/api';
+import { judgeApplicationRemoval } from '../controllers/removal/application-guard.ts';
+import { releaseFacts } from '../controllers/rollout/release-facts.ts';
+import { rolloutNumber } from '../controllers/rollout/rollout-history.ts';
+import { siteFacts } from '../controllers/rollout/site-facts.ts';
+import { isHubBehind } from '../resources/site-hold.ts';
+import { counted } from '../rollout/counted.ts';
+import { forecastRollout } from '../rollout/forecast-rollout.ts';
+import { resolveStrategy } from '../rollout/resolve-strategy.ts';
+import type { RolloutInput, SiteFacts } from '../rollout/rollout-input.ts';
+import { manifestChanges } from './manifest-changes.ts';
+import { type ImageKnowledge, planBytes } from './plan-bytes.ts';
+import type { PlanKnowledge } from './plan-knowledge.ts';
+import { plannedSites } from './planned-sites.ts';
+import type { FoundReceivers } from './receivers.ts';
+import { type SiteChanges, siteChanges } from './site-changes.ts';
+import { typicalTimes, waveTimes, type WaveSite } from './wave-times.ts';
+
+/** Sites that the release would be given to, as far as is known now: those that can take it and do not have it wanted. */
+export function sitesToGive(knowledge: PlanKnowledge): Site[] {
+  const { application, release, stored } = knowledge;
+  if (stored?.status?.condemned) return [];
+  const { added, changed } = siteChanges(application, release.spec.digest, knowledge);
+  const given = new Set([...added, ...changed]);
+  return knowledge.sites.filter(
+    (site) => given.has(site.metadata.name) && missingVariables(site, knowledge).length === 0,
+  );
+}
+
+/** Puts the plan together. Pure. */
+export function applicationPlan(
+  knowledge: PlanKnowledge,
+  found: FoundReceivers,
+  images: ImageKnowledge,
+): ApplicationPlanStatus {
+  const { application, release, stored, base, history } = knowledge;
+  const { digest, sizeBytes } = release.spec;
+  const sites = siteChanges(application, digest, knowledge);
+  const condemned = stored?.status?.condemned;
+  const [newest] = history;
+  const beginsRollout = newest?.spec.digest !== digest;
+  const waves = beginsRollout && condemned === undefined ? forecast(knowledge) : [];
+  const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
+  const { namespace = '' } = application.metadata;
+  return {
+    change: changeOf(knowledge, beginsRollout, sites.added.length + sites.removed.length),
+    release: {
+      name: release.metadata.name,
+      digest,
+      sizeBytes,
+      ...(condemned === undefined
+        ? {}
+        : { condemned: { rollout: condemned.rollout, time: condemned.time, message: condemned.message } }),
+    },
+    ...(base === undefined ? {} : { base: base.name }),
+    sites: {
+      added: plannedSites(sites.added),
+      changed: plannedSites(sites.changed),
+      removed: plannedSites(sites.removed),
+      unchanged: plannedSites(sites.unchanged),
+    },
+    manifests: manifestChanges(base?.manifests ?? [], manifests, namespace),
+    waves,
+    bytes: planBytes(found.receivers, sizeBytes, images),
+    ...(sites.removed.length === 0 ? {} : { removal: removalOf(knowledge, sites) }),
+    missingVariables: variablesMissing(knowledge, [...sites.added, ...sites.changed, ...sites.unchanged]),
+    notes: notesOf(knowledge, found, { beginsRollout, sites }),
+  };
+}
+
+function changeOf(
+  { previous }: PlanKnowledge,
+  beginsRollout: boolean,
+  sitesMoved: number,
+): ApplicationPlanStatus['change'] {
+  if (previous === undefined) return 'Created';
+  if (beginsRollout) return 'Changed';
+  return sitesMoved > 0 ? 'PlacementOnly' : 'Unchanged';
+}
+
+function missingVariables({ spec }: Site, { release }: PlanKnowledge): string[] {
+  const defined = spec?.variables ?? {};
+  return (release.spec.variables ?? []).filter((name) => !Object.hasOwn(defined, name));
+}
+
+function variablesMissing(
+  knowledge: PlanKnowledge,
+  names: readonly string[],
+): ApplicationPlanStatus['missingVariables'] {
+  const selected = new Set(names);
+  const lacking = new Map<string, string[]>();
+  for (const site of knowledge.sites) {
+    if (!selected.has(site.metadata.name)) continue;
+    for (const variable of missingVariables(site, knowledge)) {
+      const list = lacking.get(variable) ?? [];
+      list.push(site.metadata.name);
+      lacking.set(variable, list);
+    }
+  }
+  return [...lacking]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([variable, sites]) => ({ variable, ...plannedSites(sites) }));
+}
+
+/** What the guard would say; a site that is ahead of the hub takes no orders of it. */
+function removalOf(
+  { application, allRows, sites: known, now }: PlanKnowledge,
+  { removed, added, changed, unchanged }: SiteChanges,
+): PlannedRemoval {
+  const behind = new Set(known.filter(isHubBehind).map(({ metadata }) => metadata.name));
+  const targets = removed.filter((site) => !behind.has(site));
+  const isEmpty = added.length + changed.length + unchanged.length === 0;
+  const wanted = { targets, rows: allRows, ...(isEmpty ? { doubt: 'SelectorEmpty' as const } : {}) };
+  const { verdict } = judgeApplicationRemoval(application, wanted, now);
+  return {
+    isHeld: verdict.kind === 'Held',
+    ...plannedSites(removed),
+    ...(verdict.kind === 'Held' ? { reason: verdict.reason, message: verdict.message } : {}),
+  };
+}
+
+/** Waves of the rollout that would begin, drawn by the engine itself. */
+function forecast(knowledge: PlanKnowledge): PlannedWave[] {
+  const { application, history, now } = knowledge;
+  const input = rolloutInput(knowledge);
+  const facts = new Map(input.sites.map((site) => [site.name, site]));
+  const policies = policyReader(knowledge.sites);
+  const waves = forecastRollout(input).waves.map(({ name, sites }) => ({
+    name,
+    sites: sites.map((site): WaveSite => {
+      const known = facts.get(site);
+      return {
+        name: site,
+        isAway: known?.connectedSince === undefined,
+        isHeld: known?.held !== undefined,
+        policy: policies(site),
+      };
+    }),
+  }));
+  return waveTimes(waves, resolveStrategy(application.spec.rollout ?? {}), {
+    now,
+    typical: typicalTimes(history),
+  });
+}
+
+/** As the controller would hand it to the engine in the moment in which the rollout begins. */
+function rolloutInput(knowledge: PlanKnowledge): RolloutInput {
+  const { application, release, stored, history, sites, rows, heartbeats, now } = knowledge;
+  const { name, uid = '' } = application.metadata;
+  const [newest] = history;
+  const number = newest === undefined ? 1 : rolloutNumber(newest) + 1;
+  const changes = siteChanges(application, release.spec.digest, knowledge);
+  const selected = new Set([...changes.added, ...changes.changed, ...changes.unchanged]);
+  return {
+    rollout: `${name}-${number}`,
+    number,
+    created: now.getTime(),
+    applicationUid: uid,
+    release: { ...releaseFacts(stored ?? release, history), variables: release.spec.variables ?? [] },
+    others: knowledge.releases
+      .filter(({ spec }) => spec.digest !== release.spec.digest)
+      .map((other) => releaseFacts(other, history)),
+    strategy: application.spec.rollout ?? {},
+    control: {
+      isPaused: application.spec.paused === true,
+      approvedWaves: new Set(),
+      waivedWaves: new Set(),
+    },
+    seed: uid,
+    sites: sites
+      .filter(({ metadata }) => selected.has(metadata.name))
+      .map((site): SiteFacts => {
+        const lastSeen = heartbeats.get(site.metadata.name)?.lastSeenAt;
+        return { ...siteFacts(site), ...(lastSeen === undefined ? {} : { lastSeen: Date.parse(lastSeen) }) };
+      }),
+    members: new Map(),
+    rows,
+    status: undefined,
+    now: now.getTime(),
+  };
+}
+
+/** One object per policy: what was found out about its windows is remembered by the object. */
+function policyReader(sites: readonly Site[]): (site: string) => SitePolicy {
+  const known = new Map<string, SitePolicy>();
+  const bySite = new Map(
+    sites.map(({ metadata, spec }) => {
+      const { hold: _, ...policy } = sitePolicy(spec);
+      const key = JSON.stringify(policy);
+      const shared = known.get(key) ?? policy;
+      known.set(key, shared);
+      return [metadata.name, shared];
+    }),
+  );
+  return (site) => bySite.get(site) ?? sitePolicy(undefined);
+}
+
+function notesOf(
+  knowledge: PlanKnowledge,
+  found: FoundReceivers,
+  { beginsRollout, sites }: { beginsRollout: boolean; sites: SiteChanges },
+): string[] {
+  const { application, previous, stored, base, history } = knowledge;
+  const [newest] = history;
+  const phase = newest?.status?.phase;
+  const notes: string[] = [];
+  const condemned = stored?.status?.condemned;
+  if (condemned) {
+    notes.push(
+      `this content was condemned in ${condemned.rollout} and is offered to no site; selvedge rollout lift ${stored.metadata.name} allows it again`,
+    );
+  }
+  if (previous?.metadata.deletionTimestamp !== undefined) {
+    notes.push('the application is being deleted: nothing goes out any more');
+  }
+  if (application.spec.paused === true) notes.push('spec.paused: nothing goes out until it is false');
+  if (newest !== undefined && !beginsRollout) {
+    notes.push(
+      `the content is that of rollout ${newest.metadata.name} (${phase ?? 'not begun'}): no new rollout begins, and a change of its strategy counts from the next one on`,
+    );
+    if (sites.added.length > 0 && condemned === undefined) {
+      notes.push(
+        phase === 'Completed'
+          ? 'sites that are added are given the release at once'
+          : 'sites that are added join a wave that has not begun, or the last',
+      );
+    }
+  }
+  if (newest !== undefined && beginsRollout && isUnderWay(phase)) {
+    notes.push(
+      `rollout ${newest.metadata.name} is ${phase ?? 'about to begin'}: the new one takes its place`,
+    );
+  }
+  if (base === undefined && previous?.status?.release !== undefined) {
+    notes.push(
+      `the content of ${previous.status.release} is not there any more: every manifest is shown as added`,
+    );
+  }
+  if (previous === undefined) {
+    notes.push('which sites of equal rank a wave takes is settled when the application is made');
+  }
+  if (sites.added.length + sites.changed.length + sites.unchanged.length === 0) {
+    notes.push('no Site matches spec.placement.siteSelector');
+  }
+  if (found.areOthersLeftOut) {
+    notes.push(
+      `bytes: of ${counted(found.receivers.length, 'site')} only the images of this application are known to be there`,
+    );
+  }
+  if (found.receivers.length > 0) {
+    notes.push('what the runtime of a site cannot honour shows when the site checks the release');
+  }
+  return notes;
+}
+
+function isUnderWay(phase: string | undefined): boolean {
+  return phase === undefined || ['Progressing', 'Paused', 'Reverting', 'Aborted'].includes(phase);
+}

@@ -1,0 +1,127 @@
+import {
+  type Application,
+  type ObjectClient,
+  type Release,
+  releases,
+  resolveReferences,
+  type Site,
+} from '@selvedge/api';
+import type { DeliveryRow, FleetStore } from '@selvedge/store';
+import { knownImageSizes } from '../resources/image-sizes.ts';
+import { fullImageName, type Receiver } from './plan-bytes.ts';
+
+/** Of more sites than this only the application's own images are known to be there: reading all rows of a fleet is dear. */
+const maxSitesLookedInto = 200;
+
+export interface ReceiverQuestion {
+  readonly application: Application;
+  readonly release: Release;
+  /** Sites that are to be given the release. */
+  readonly sites: readonly Site[];
+  /** Rows of this application by site. */
+  readonly rows: ReadonlyMap<string, DeliveryRow>;
+  /** Releases of this application. */
+  readonly releases: readonly Release[];
+}
+
+export interface FoundReceivers {
+  readonly receivers: readonly Receiver[];
+  /** `fullImageName` → size on disk that a site reported last. */
+  readonly reported: ReadonlyMap<string, number>;
+  /** Images of other applications at these sites were not looked at. */
+  readonly areOthersLeftOut: boolean;
+}
+
+export async function findReceivers(
+  sources: { client: ObjectClient; fleet: FleetStore },
+  question: ReceiverQuestion,
+): Promise<FoundReceivers> {
+  const { sites, rows } = question;
+  const areOthersLeftOut = sites.length > maxSitesLookedInto;
+  const rowsOf = new Map<string, readonly DeliveryRow[]>();
+  let known = question.releases;
+  if (areOthersLeftOut) {
+    for (const [site, row] of rows) rowsOf.set(site, [row]);
+  } else if (sites.length > 0) {
+    known = (await sources.client.list<Release>(releases)).items;
+    for (const { metadata } of sites) {
+      const found = await sources.fleet.listDeliveries({ site: metadata.name });
+      rowsOf.set(
+        metadata.name,
+        found.rows.filter((row) => row.phase === 'Wanted'),
+      );
+    }
+  }
+  const findRelease = releaseFinder(known);
+  const sizes = knownImageSizes([...rows.values(), ...[...rowsOf.values()].flat()]);
+  const reported = new Map([...sizes].map(([name, bytes]) => [fullImageName(name), bytes]));
+  const receivers = sites.map((site): Receiver => {
+    const own = rowsOf.get(site.metadata.name) ?? [];
+    const has = new Set(own.flatMap((row) => digestsThere(row)));
+    return {
+      site: site.metadata.name,
+      architecture: ociArchitecture(site.status?.agent?.architecture),
+      needed: imagesAt(site, question.application, question.release),
+      held: own.flatMap((row) => heldBy(row, site, findRelease)).map(fullImageName),
+      hasManifests: has.has(question.release.spec.digest),
+    };
+  });
+  return { receivers, reported, areOthersLeftOut };
+}
+
+/** `process.arch` of Node, as agents report it, in the words of OCI images (GOARCH). */
+export function ociArchitecture(reported: string | undefined): string {
+  const words: Readonly<Record<string, string>> = {
+    x64: 'amd64',
+    ia32: '386',
+    aarch64: 'arm64',
+    x86_64: 'amd64',
+  };
+  return reported === undefined ? 'amd64' : (words[reported] ?? reported);
+}
+
+type FindRelease = (row: DeliveryRow, digest: string) => Release | undefined;
+
+function releaseFinder(known: readonly Release[]): FindRelease {
+  const byDigest = new Map(
+    known.map((release) => [
+      `${release.metadata.namespace}/${release.spec.application}/${release.spec.digest}`,
+      release,
+    ]),
+  );
+  return (row, digest) => byDigest.get(`${row.namespace}/${row.application}/${digest}`);
+}
+
+/** What the site has said that it has, images and all. */
+function digestsThere({ report }: DeliveryRow): string[] {
+  if (report === undefined) return [];
+  const isThere = ['Prepared', 'Activating', 'Running', 'Degraded'].includes(report.state);
+  return [
+    ...(isThere ? [report.digest] : []),
+    ...(report.runningDigest === undefined ? [] : [report.runningDigest]),
+  ];
+}
+
+function heldBy(row: DeliveryRow, site: Site, findRelease: FindRelease): string[] {
+  const releasesThere = digestsThere(row).map((digest) => findRelease(row, digest));
+  return [
+    ...releasesThere.flatMap((release) =>
+      release === undefined
+        ? []
+        : imagesAt(site, { metadata: { name: row.application, namespace: row.namespace } }, release),
+    ),
+    ...(row.report?.images ?? []).map(({ name }) => name),
+  ];
+}
+
+/** With the site's own values in their names. */
+function imagesAt(site: Site, application: Pick<Application, 'metadata'>, release: Release): string[] {
+  const { value } = resolveReferences(release.spec.images ?? [], {
+    siteName: site.metadata.name,
+    siteVariables: site.spec?.variables ?? {},
+    releaseName: release.metadata.name,
+    applicationName: application.metadata.name,
+    applicationNamespace: application.metadata.namespace ?? '',
+  });
+  return value.map(String);
+}

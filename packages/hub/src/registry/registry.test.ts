@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { createLogger } from '@selvedge/api/node';
+import { FakeClock } from '@selvedge/testkit';
+import { parseImageReference } from './image-reference.ts';
+import { type FoundLayers, ImageSizes } from './image-sizes.ts';
+import { isRefusedAddress } from './registry-request.ts';
+import { TestRegistry } from './testing/test-registry.ts';
+
+const never = new AbortController().signal;
+const logger = createLogger({ level: 'silent' });
+const sizesOf = (registry: TestRegistry, clock = new FakeClock()) =>
+  new ImageSizes({ insecureRegistries: [registry.host], clock, logger });
+const total = (found: FoundLayers): number | string =>
+  'layers' in found ? found.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0) : found.unknown;
+
+describe('image references', () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  for (const [image, host, repository, reference] of [
+    ['nginx', 'registry-1.docker.io', 'library/nginx', 'latest'],
+    ['acme/web:2', 'registry-1.docker.io', 'acme/web', '2'],
+    ['docker.io/acme/web', 'registry-1.docker.io', 'acme/web', 'latest'],
+    ['localhost/web', 'localhost', 'web', 'latest'],
+    ['reg.example:5000/a/web:2', 'reg.example:5000', 'a/web', '2'],
+    [`reg.example/a/web:2@${digest}`, 'reg.example', 'a/web', digest],
+    ['[::1]:5000/web:1', '[::1]:5000', 'web', '1'],
+  ] as const) {
+    test(`${image} is ${repository} at ${host}`, () => {
+      const parsed = parseImageReference(image);
+      assert.deepEqual([parsed?.host, parsed?.repository, parsed?.reference], [host, repository, reference]);
+    });
+  }
+  for (const image of [
+    '',
+    'reg.example/../../admin:1',
+    'reg.example/web?x=1:1',
+    'user:password@reg.example/web:1',
+    'reg.example/web:1#x',
+    'reg.example/Web:1',
+    'reg.example/web:1/../../secret',
+    'reg.example:5000:80/web',
+    'reg.example/web@sha256:abc',
+    'a b/web',
+    'reg.example\\@evil/web',
+  ]) {
+    test(`${JSON.stringify(image)} is asked of nobody`, () =>
+      assert.equal(parseImageReference(image), undefined));
+  }
+});
+
+describe('what registries say of images', () => {
+  test('layers of the architecture that is asked for, the configuration included', async () => {
+    await using registry = await TestRegistry.start();
+    const image = registry.add('shop/web', '1', {
+      layers: { amd64: { base: 1000, app: 20 }, arm64: { base: 900 } },
+    });
+    const sizes = sizesOf(registry);
+    assert.equal(total(await sizes.find(image, 'amd64', never)), 1120);
+    assert.equal(total(await sizes.find(image, 'arm64', never)), 1000);
+    assert.match(String(total(await sizes.find(image, 's390x', never))), /other architectures than s390x/);
+    assert.ok(registry.requests.every((request) => request.startsWith('GET /v2/shop/web/manifests/')));
+  });
+
+  test('an image without index, and one by digest', async () => {
+    await using registry = await TestRegistry.start();
+    const image = registry.add('web', '1', { layers: { amd64: { base: 7 } }, isSingle: true });
+    const sizes = sizesOf(registry);
+    assert.equal(total(await sizes.find(image, 'amd64', never)), 107);
+    const forged = `${registry.host}/web@sha256:${'0'.repeat(64)}`;
+    registry.override = (_req, res) => Boolean(res.end('{"layers":[]}'));
+    assert.match(String(total(await sizes.find(forged, 'amd64', never))), /another digest/);
+  });
+
+  test('a registry that hands out tokens to anybody is asked with one', async () => {
+    await using registry = await TestRegistry.start();
+    registry.wantsToken = true;
+    const image = registry.add('shop/web', '1', { layers: { amd64: { base: 5 } } });
+    assert.equal(total(await sizesOf(registry).find(image, 'amd64', never)), 105);
+    assert.equal(registry.requests.filter((request) => request.startsWith('GET /token?')).length, 1);
+  });
+
+  test('what is known is not asked again for a while, what is not sooner', async () => {
+    await using registry = await TestRegistry.start();
+    const clock = new FakeClock();
+    const image = registry.add('web', '1', { layers: { amd64: { base: 5 } }, isSingle: true });
+    const missing = `${registry.host}/nothing:1`;
+    const sizes = sizesOf(registry, clock);
+    const ask = () => Promise.all([sizes.find(image, 'amd64', never), sizes.find(missing, 'amd64', never)]);
+    const [, unknown] = await ask();
+    assert.deepEqual(unknown, { unknown: `${registry.host} has no such image` });
+    await ask();
+    assert.equal(registry.requests.length, 2);
+    await clock.advance(61_000);
+    await ask();
+    assert.equal(registry.requests.length, 3);
+    await clock.advance(600_000);
+    await ask();
+    assert.equal(registry.requests.length, 5);
+  });
+
+  test('no redirect is followed, not even to itself', async () => {
+    await using registry = await TestRegistry.start();
+    const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
+    registry.override = (_req, res) =>
+      Boolean(res.writeHead(307, { location: `http://${registry.host}/secret` }).end());
+    assert.match(String(total(await sizesOf(registry).find(image, 'amd64', never))), /answered 307/);
+    assert.equal(registry.requests.length, 1);
+  });
+
+  test('a realm elsewhere is not asked over http', async () => {
+    await using registry = await TestRegistry.start();
+    await using other = await TestRegistry.start();
+    const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
+    registry.override = (_req, res) =>
+      Boolean(res.writeHead(401, { 'www-authenticate': `Bearer realm="http://${other.host}/token"` }).end());
+    assert.match(String(total(await sizesOf(registry).find(image, 'amd64', never))), /asks for credentials/);
+    assert.deepEqual(other.requests, []);
+  });
+
+  for (const [what, answer] of [
+    ['more than it should', 'x'.repeat(5 * 1024 * 1024)],
+    ['no JSON', '<html>'],
+    ['JSON that is no manifest', '{"layers":{"length":1}}'],
+    ['sizes that are none', `{"config":{"digest":"a","size":-1},"layers":[]}`],
+    [
+      'a manifest list of itself',
+      `{"manifests":[{"digest":"../../x","platform":{"os":"linux","architecture":"amd64"}}]}`,
+    ],
+  ] as const) {
+    test(`a registry that answers ${what} makes a size unknown, and nothing else`, async () => {
+      await using registry = await TestRegistry.start();
+      registry.override = (_req, res) => Boolean(res.end(answer));
+      const found = await sizesOf(registry).find(`${registry.host}/web:1`, 'amd64', never);
+      assert.ok('unknown' in found);
+    });
+  }
+
+  test('a registry that never answers is given up with the plan', async () => {
+    await using registry = await TestRegistry.start();
+    registry.override = () => true;
+    const stop = new AbortController();
+    const asked = sizesOf(registry).find(`${registry.host}/web:1`, 'amd64', stop.signal);
+    while (registry.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    stop.abort();
+    assert.deepEqual(await asked, { unknown: 'the registries took too long' });
+  });
+
+  test('a few are asked at once', async () => {
+    await using registry = await TestRegistry.start();
+    const sizes = sizesOf(registry);
+    const images = Array.from({ length: 20 }, (_, i) => {
+      return registry.add(`web-${i}`, '1', { layers: { amd64: { base: 5 } } });
+    });
+    await Promise.all(images.map((image) => sizes.find(image, 'amd64', never)));
+    assert.ok(registry.mostAtOnce <= 4, String(registry.mostAtOnce));
+  });
+
+  test('no more than twenty registries are asked within ten minutes', async () => {
+    await using registry = await TestRegistry.start();
+    const clock = new FakeClock();
+    const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
+    const sizes = sizesOf(registry, clock);
+    for (let i = 0; i < 20; i++) await sizes.find(`127.0.0.1:${i + 1}/web:1`, 'amd64', never);
+    assert.match(String(total(await sizes.find(image, 'amd64', never))), /more than 20 registries/);
+    await clock.advance(601_000);
+    assert.equal(total(await sizes.find(image, 'amd64', never)), 105);
+  });
+
+  test('a registry at an address of this machine is asked only when the operator named it', async () => {
+    await using registry = await TestRegistry.start();
+    const sizes = new ImageSizes({ insecureRegistries: [], clock: new FakeClock(), logger });
+    const port = registry.host.split(':')[1];
+    for (const host of [registry.host, `localhost:${port}`, `[::1]:${port}`, `[::ffff:127.0.0.1]:${port}`]) {
+      const found = await sizes.find(`${host}/web:1`, 'amd64', never);
+      assert.ok('unknown' in found && / cannot be asked|could be asked/.test(found.unknown), host);
+    }
+    assert.equal(registry.connections, 0);
+  });
+
+  test('addresses of this machine, of its own link and of metadata services are refused, others not', () => {
+    for (const address of [
+      '127.0.0.1',
+      '127.8.8.8',
+      '0.0.0.0',
+      '169.254.169.254',
+      '::1',
+      '::',
+      'fe80::1',
+      '::ffff:127.0.0.1',
+      'fd00:ec2::254',
+    ]) {
+      assert.ok(isRefusedAddress(address), address);
+    }
+    for (const address of ['10.0.0.5', '192.168.1.9', '203.0.113.7', '2001:db8::1']) {
+      assert.ok(!isRefusedAddress(address), address);
+    }
+  });
+});

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  type Application,
+  applications,
+  clusterRoleBindings,
+  isStatusError,
+  type ObjectClient,
+  type Site,
+  sites,
+} from '@selvedge/api';
+import { createLogger } from '@selvedge/api/node';
+import { type ApiServer, createApiServer } from '@selvedge/apiserver';
+import { openSqliteStore } from '@selvedge/store';
+import { FakeClock } from '@selvedge/testkit';
+import { hubDefaultAccess, hubResourceDefinitions, sensitiveResources } from './index.ts';
+
+const clock = new FakeClock();
+const logger = createLogger({ level: 'silent' });
+const digest = `sha256:${'a'.repeat(64)}`;
+const where = { namespace: 'default', name: 'till' };
+const finalizers = ['selvedge.dev/removal'];
+const stack = new AsyncDisposableStack();
+let api: ApiServer;
+let admin: ObjectClient;
+
+before(async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'selvedge-removal-access-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const keys = { active: new Uint8Array(32), others: [] };
+  const path = join(directory, 'store.db');
+  const store = await openSqliteStore({ path, keys, sensitiveResources, clock, logger });
+  stack.defer(() => store.close());
+  const definitions = hubResourceDefinitions({
+    fleet: store.fleet,
+    objects: store.objects,
+    clock,
+    connectedWithinSeconds: 60,
+    issueEnrollmentToken: (token) => Promise.resolve(token),
+    client: () => admin,
+  });
+  api = await createApiServer({
+    definitions,
+    defaultAccess: hubDefaultAccess,
+    store: store.objects,
+    clock,
+    logger,
+  });
+  stack.defer(() => api.close());
+  admin = api.client({ name: 'root', groups: ['system:masters'] });
+  for (const [name, role] of [
+    ['ed', 'edit'],
+    ['fleet', 'selvedge:fleet-admin'],
+    // Consent stands in the object: who gives it has to be allowed to change that, too.
+    ['ann', 'edit'],
+    ['ann', 'selvedge:fleet-admin'],
+    ['ann', 'selvedge:release-approver'],
+  ] as const) {
+    await admin.create(clusterRoleBindings, {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: `${name}-${role}` },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name }],
+      roleRef: { kind: 'ClusterRole', apiGroup: 'rbac.authorization.k8s.io', name: role },
+    } as never);
+  }
+  const application = await admin.create<Application>(applications, {
+    apiVersion: 'selvedge.dev/v1alpha1',
+    kind: 'Application',
+    metadata: { ...where, finalizers },
+    spec: {
+      source: {
+        inline: { manifests: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'page' } }] },
+      },
+      placement: { siteSelector: {} },
+    },
+  });
+  const heldRemoval = {
+    digest,
+    reason: 'TooMany',
+    message: 'till is to leave 9 of 9 sites',
+    sites: 9,
+    of: 9,
+    names: [],
+    volumes: false,
+    sinceTime: '2026-01-01T00:00:00Z',
+  };
+  await admin.updateStatus(applications, { ...application, status: { heldRemoval } });
+  await admin.create<Site>(sites, {
+    apiVersion: 'selvedge.dev/v1alpha1',
+    kind: 'Site',
+    metadata: { name: 'shop-1', finalizers },
+  });
+});
+
+after(() => stack.disposeAsync());
+
+/** What keeps the user from the change; '' when nothing does. */
+async function refusal(user: string, patch: object, resource = applications): Promise<string> {
+  const client = api.client({ name: user, groups: ['system:authenticated'] });
+  const name = resource === applications ? where : { name: 'shop-1' };
+  try {
+    await client.mergePatch(resource, name, patch);
+    return '';
+  } catch (error) {
+    assert.ok(isStatusError(error, 'Forbidden'), String(error));
+    return error.message;
+  }
+}
+
+describe('a held removal', () => {
+  const consent = { spec: { removal: { approved: { digest } } } };
+
+  test('is approved by who may approve, not by everybody who may edit', async () => {
+    assert.match(await refusal('ed', consent), /"till" is forbidden.*"ed".*verb "approve"/);
+    assert.equal(await refusal('ann', consent), '');
+    // What stands there is no news, and to take consent back everybody may.
+    assert.equal(await refusal('ed', { metadata: { labels: { a: 'b' } } }), '');
+    assert.equal(await refusal('ed', { spec: { removal: { approved: null } } }), '');
+    assert.match(await refusal('fleet', consent, sites), /sites\.selvedge\.dev "shop-1" is forbidden/);
+    assert.equal(await refusal('ann', consent, sites), '');
+  });
+
+  test('is not let go by a wider guard either', async () => {
+    const wider = { spec: { removal: { guard: { sites: 1000 } } } };
+    assert.match(await refusal('ed', wider), /change the guard while it holds a removal/);
+    assert.equal(await refusal('ann', wider), '');
+  });
+
+  test('nor by taking the finalizer away, also while the object is being deleted', async () => {
+    const bare = { metadata: { finalizers: null } };
+    await admin.delete(applications, where);
+    await admin.delete(sites, { name: 'shop-1' });
+    assert.match(await refusal('ed', bare), /take the finalizer selvedge\.dev\/removal away/);
+    assert.match(
+      await refusal('ed', { spec: { removal: { approved: { digest, volumes: true } } } }),
+      /approve/,
+    );
+    assert.match(await refusal('fleet', bare, sites), /take the finalizer/);
+    assert.equal(await refusal('ann', bare, sites), '');
+    assert.equal(await admin.find(sites, { name: 'shop-1' }), undefined);
+  });
+});
