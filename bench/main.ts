@@ -8,8 +8,10 @@ import { useRepositoryTools } from '../tools/testing/run-step.ts';
 import { benchApi } from './api.ts';
 import { type Figure, renderFigure } from './figure.ts';
 import { benchMainJob } from './main-job.ts';
+import { benchRollout } from './rollout.ts';
 
 const usage = `usage: npm run bench -- main-job [--json]
+       npm run bench -- rollout [--json] [--sites N] [--agents N] [--data FOLDER]
        npm run bench -- api [--json] [--objects N] [--start-objects N] [--data FOLDER]
                             [--kubeconfig FILE [--pid PID]... [--stop COMMAND --start COMMAND] [--without-hub]]`;
 
@@ -26,6 +28,8 @@ const { values, positionals } = parseArgs({
     'start-objects': { type: 'string', default: '100000' },
     'node-argument': { type: 'string', multiple: true, default: [] },
     'without-hub': { type: 'boolean', default: false },
+    sites: { type: 'string', default: '10000' },
+    agents: { type: 'string', default: '100' },
   },
 });
 const tell = (line: string) => console.error(line);
@@ -34,6 +38,10 @@ const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
     const problems = await prepareMachine('quickstart', tell);
     if (problems.length > 0) throw new Error(problems.join('\n'));
     return benchMainJob(tell);
+  },
+  rollout: () => {
+    const { sites, agents, data } = values;
+    return benchRollout({ sites: Number(sites), agents: Number(agents), data }, tell);
   },
   api: () =>
     benchApi(
