@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Delivery } from '@selvedge/api';
+import type { Delivery, RolloutPhase } from '@selvedge/api';
 import type { Lab } from './lab/lab.ts';
 import { type MainJob, mainJobSites } from './lab/main-job.ts';
 import { assertAlwaysAnswered, PageProber } from './lab/page-prober.ts';
@@ -10,7 +10,8 @@ import { poll } from './lab/poll.ts';
 export interface CheckStep {
   name: string;
   title: string;
-  prove: (lab: Lab, job: MainJob) => Promise<Record<string, unknown>>;
+  /** `say` shows a person what it has found. */
+  prove: (lab: Lab, job: MainJob, say: (line: string) => void) => Promise<Record<string, unknown>>;
 }
 
 export const checkSteps: readonly CheckStep[] = [
@@ -23,6 +24,11 @@ export const checkSteps: readonly CheckStep[] = [
     name: 'canary-first',
     title: 'An update goes canary first, and every page keeps answering',
     prove: proveCanaryFirst,
+  },
+  {
+    name: 'bad-release',
+    title: 'A release that crashes is stopped at the canary, which goes back by itself',
+    prove: proveBadRelease,
   },
   {
     name: 'cut-off',
@@ -95,6 +101,78 @@ async function proveCanaryFirst(lab: Lab, job: MainJob): Promise<Record<string, 
   }
   return {
     canary,
+    requestsAnswered: records.reduce((sum, record) => sum + record.requests, 0),
+    requestsFailed: 0,
+  };
+}
+
+async function proveBadRelease(
+  lab: Lab,
+  job: MainJob,
+  say: (line: string) => void,
+): Promise<Record<string, unknown>> {
+  const good = (await job.application()).status?.release;
+  const started = performance.now();
+  const containers = new Map<string, string[]>();
+  for (const name of mainJobSites) containers.set(name, await lab.site(name).runningContainers());
+  const prober = new PageProber([...lab.sites.values()]);
+  let canary = '';
+  try {
+    await lab.apply(await job.brokenApplicationYaml('Broken edition'));
+    await waitPhase(job, 'Reverted');
+    const { metadata } = await job.rollout();
+    const touched = (await job.deliveries()).filter(({ spec }) => spec.rollout === metadata.name);
+    assert.equal(touched.length, 1, 'one site had to do with it');
+    canary = touched[0]?.spec.site ?? '';
+    await poll(
+      async () => {
+        const { spec, status } = ofSite(await job.deliveries(), canary);
+        return spec.release === good && status.state === 'Running' ? true : undefined;
+      },
+      { seconds: 60, what: `${canary} runs ${good} again`, why: () => job.explain([canary]) },
+    );
+    await sleep(1000);
+  } finally {
+    await prober.stop();
+  }
+  const records = await prober.stop();
+  assertAlwaysAnswered(records);
+  for (const { site, firstSeen } of records)
+    assert.ok(!firstSeen.has('Broken edition'), `${site} never served the broken edition`);
+
+  const rollout = await job.rollout();
+  assert.equal(rollout.status?.breach?.wave, 'canary');
+  assert.match(rollout.status?.breach?.message ?? '', new RegExp(`${canary} \\(CrashLoop`));
+  const release = await job.release(rollout.spec.release);
+  assert.equal(
+    release.status?.condemned?.rollout,
+    rollout.metadata.name,
+    'nobody offers the release any more',
+  );
+  for (const name of mainJobSites.filter((one) => one !== canary)) {
+    assert.equal(ofSite(await job.deliveries(), name).spec.release, good, `${name} was never told of it`);
+    // What is missing since then was on its way out from the step before.
+    const made = (await lab.site(name).runningContainers()).filter(
+      (one) => !containers.get(name)?.includes(one),
+    );
+    assert.deepEqual(made, [], `nothing was started at ${name}`);
+  }
+  const seconds = (performance.now() - started) / 1000;
+  // It ends with 1: the site does not run what was applied last.
+  const { stdout: why } = await lab.trySelvedge('why', canary, 'page', '--namespace', 'shop');
+  say(`selvedge why ${canary} page -n shop:`);
+  for (const line of why.trimEnd().split('\n')) say(`  ${line}`);
+  for (const word of [rollout.spec.release, 'CrashLoop', 'condemned', 'Reverted'])
+    assert.ok(why.includes(word), `why says ${word}`);
+
+  const edition = 'Repaired edition';
+  await lab.apply(await job.applicationYaml(edition));
+  await job.waitRunning(mainJobSites, edition);
+  await waitPhase(job, 'Completed');
+  return {
+    canary,
+    breach: rollout.status?.breach?.reason ?? '',
+    stoppedAndBackSeconds: round(seconds),
     requestsAnswered: records.reduce((sum, record) => sum + record.requests, 0),
     requestsFailed: 0,
   };
@@ -175,10 +253,14 @@ async function proveReboot(lab: Lab, job: MainJob): Promise<Record<string, unkno
   return { answeredAfterSeconds: round(seconds), hubStartSeconds: round(hubSeconds) };
 }
 
-async function waitCompleted(job: MainJob): Promise<void> {
-  await poll(async () => ((await job.rollout()).status?.phase === 'Completed' ? true : undefined), {
-    seconds: 60,
-    what: 'the rollout is Completed',
+function waitCompleted(job: MainJob): Promise<void> {
+  return waitPhase(job, 'Completed');
+}
+
+async function waitPhase(job: MainJob, phase: RolloutPhase): Promise<void> {
+  await poll(async () => ((await job.rollout()).status?.phase === phase ? true : undefined), {
+    seconds: 120,
+    what: `the rollout is ${phase}`,
     everyMilliseconds: 300,
     why: () => job.explain([]),
   });

@@ -49,7 +49,7 @@ export async function runCheck(dataDir: string, signal: AbortSignal): Promise<nu
     await attempt(step.name, () =>
       narrator.step(step.title, async (say) => {
         if (lab === undefined || job === undefined) throw new Error('the main job is not up');
-        const measured = await step.prove(lab, job);
+        const measured = await step.prove(lab, job, say);
         say(JSON.stringify(measured));
         return measured;
       }),

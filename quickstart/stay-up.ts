@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unpackedToolsDir } from '@selvedge/testkit';
 import { bringUp } from './bring-up.ts';
@@ -23,8 +24,9 @@ export async function stayUp(dataDir: string, signal: AbortSignal): Promise<numb
       pagePorts: mainJobPagePorts,
       syncWait: '5s',
     });
-    await Promise.race([bringUp(lab, narrator), whenAborted(signal)]);
-    if (!signal.aborted) {
+    const job = await Promise.race([bringUp(lab, narrator), whenAborted(signal)]);
+    if (job !== undefined && !signal.aborted) {
+      await writeFile(brokenFile(lab), await job.brokenApplicationYaml('Broken edition'));
       await obeyLinkSwitches(
         lab,
         (site, isCut) => narrator.note(`${site} is ${isCut ? 'cut off' : 'joined again'}`),
@@ -68,12 +70,20 @@ function showWhatToTry(lab: Lab, narrator: Narrator): void {
   narrator.command(`${kubectl} apply -f ${application}`);
   narrator.command(`${kubectl} get deliveries -n shop -w`);
   narrator.command(`npm run quickstart -- join shop-2${elsewhere}`);
+  narrator.note('Apply a release that crashes: the canary goes back by itself, no other site hears of it:');
+  narrator.command(`${kubectl} apply -f ${brokenFile(lab)}`);
+  narrator.command('npx selvedge rollout watch page -n shop');
+  narrator.command('npx selvedge why shop-1 page -n shop');
   narrator.note('Ctrl-C here stops everything.');
 }
 
-function whenAborted(signal: AbortSignal): Promise<void> {
+function brokenFile(lab: Lab): string {
+  return join(lab.folder, 'broken-application.yaml');
+}
+
+function whenAborted(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
 }

@@ -5,6 +5,8 @@ import {
   applications,
   type Delivery,
   deliveries,
+  type Release,
+  releases,
   type Rollout,
   rollouts,
   type Site,
@@ -51,6 +53,13 @@ export class MainJob {
       .replace('EDITION: First edition', `EDITION: ${edition}`);
   }
 
+  /** The same with a program that starts, says why it cannot go on, and ends: nothing of the manifests shows that. */
+  async brokenApplicationYaml(edition: string): Promise<string> {
+    const crash = `["/bin/sh", "-c", "echo 'the price list is missing' >&2; exit 1"]`;
+    const yaml = await this.applicationYaml(edition);
+    return yaml.replace(/^( +)(image: .*)$/m, `$1$2\n$1command: ${crash}`);
+  }
+
   /** An application file that a person may have changed, with the image of today. */
   withImage(yaml: string): string {
     return yaml.replace(/image: 127\.0\.0\.1:\d+\/page@\S+/, `image: ${this.#image}`);
@@ -69,6 +78,10 @@ export class MainJob {
     const { status } = await this.application();
     if (status?.rollout === undefined) throw new Error('the application names no rollout yet');
     return await this.#lab.client.get<Rollout>(rollouts, { namespace: 'shop', name: status.rollout });
+  }
+
+  release(name: string): Promise<Release> {
+    return this.#lab.client.get<Release>(releases, { namespace: 'shop', name });
   }
 
   site(name: string): Promise<Site> {

@@ -29,7 +29,7 @@ describe('the main job, from kubectl to containers at three sites', requireTool(
 
   for (const step of checkSteps) {
     test(step.title, async (t) => {
-      t.diagnostic(JSON.stringify(await step.prove(lab, job)));
+      t.diagnostic(JSON.stringify(await step.prove(lab, job, (line) => t.diagnostic(line))));
     });
   }
 
