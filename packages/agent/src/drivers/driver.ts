@@ -34,7 +34,8 @@ export interface RemovalOrder {
 
 /**
  * What a driver says of one item. Times are the machine's own clock; the sync side corrects them and adds `seq`. The
- * answer to a removal order has an empty `release` and `digest`.
+ * answer to a removal order has an empty `release` and `digest`. `runningDigest` and `pods` are of what is in force, also
+ * while another release is prepared.
  */
 export type DriverReport = Omit<ItemReport, 'seq'>;
 

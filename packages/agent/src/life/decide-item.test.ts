@@ -169,20 +169,22 @@ describe('a release that does not become healthy', () => {
     assert.deepEqual(site.memory.verdicts, []);
   });
 
-  test('is taken back also while its successor is being prepared', () => {
-    const site = siteWithGood();
-    site.outcomes.set(bad.digest, 'hangs');
-    site.assign(assignment(bad, 2));
-    site.settle();
-    site.assign(assignment(release('next'), 3, { activate: 'Hold' }));
-    site.settle();
-    assert.equal(site.report?.state, 'Prepared');
-    site.pass(400);
-    site.settle();
-    assert.equal(site.serving, good.digest);
-    assert.equal(site.report?.digest, release('next').digest);
-    assert.equal(site.report?.state, 'Prepared');
-  });
+  for (const outcome of ['hangs', 'half runs'] as const) {
+    test(`is taken back also while its successor is being prepared, when it ${outcome}`, () => {
+      const site = siteWithGood();
+      site.outcomes.set(bad.digest, outcome);
+      site.assign(assignment(bad, 2));
+      site.settle();
+      site.assign(assignment(release('next'), 3, { activate: 'Hold' }));
+      site.settle();
+      assert.equal(site.report?.state, 'Prepared');
+      site.pass(400);
+      site.settle();
+      assert.equal(site.serving, good.digest);
+      assert.equal(site.report?.digest, release('next').digest);
+      assert.equal(site.report?.state, 'Prepared');
+    });
+  }
 });
 
 describe('the deadline for preparing', () => {

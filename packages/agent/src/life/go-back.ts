@@ -25,8 +25,7 @@ function findFailure(facts: ItemFacts, active: ActiveRelease): Verdict | undefin
   const isGivenToRun = driver.given?.digest === active.digest && driver.given.mayActivate;
   const isOverdue = memory.activatingMs >= active.deadlineSeconds * 1000;
   const isFailed = isGivenToRun && said?.state === 'Failed';
-  // While the next release is prepared, only what truly runs tells how the active one is.
-  const isHealthy = isGivenToRun ? said?.state === 'Running' : driver.runs?.runningDigest === active.digest;
+  const isHealthy = isGivenToRun ? said?.state === 'Running' : runsWhole(driver, active);
   if (!isFailed && (!isOverdue || isHealthy || said === undefined)) return undefined;
   const own = isGivenToRun ? said : undefined;
   return {
@@ -40,6 +39,11 @@ function findFailure(facts: ItemFacts, active: ActiveRelease): Verdict | undefin
     time: now.toISOString(),
     ...(active.activatedTime === undefined ? {} : { activatedTime: active.activatedTime }),
   };
+}
+
+/** While the next release is prepared, only what truly runs tells how the active one is: all of it has to. */
+function runsWhole({ runs }: DriverView, { digest }: ActiveRelease): boolean {
+  return runs?.runningDigest === digest && (runs.pods === undefined || runs.pods.ready >= runs.pods.wanted);
 }
 
 /** Where to go back to from the active release: what proved itself here last, else what the hub knows of. */

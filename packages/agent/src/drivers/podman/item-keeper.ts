@@ -383,7 +383,7 @@ export class ItemKeeper {
     const { logs, ...rest } = said;
     this.record.reported = { key: releaseKey(ref), epoch, ...said, sinceTime };
     const runningDigest = this.#runningDigest();
-    const pods = isActive ? this.#podCounts(this.#library.appOf(ref)) : undefined;
+    const pods = this.#podCounts(this.#activeApp);
     const images = (isActive || this.#isPrepared ? prepared?.images : undefined)?.slice(0, reportedImages);
     const { activatedTime } = this.record;
     return {

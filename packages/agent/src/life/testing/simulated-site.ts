@@ -16,7 +16,13 @@ import { emptyMemory, findBindingVerdict, type ItemMemory } from '../item-memory
 import type { Hold } from '../may-activate.ts';
 
 /** What becomes of a release; the default is `runs`. */
-export type SimulatedOutcome = 'runs' | 'fails' | 'hangs' | 'never prepared' | 'cannot be prepared';
+export type SimulatedOutcome =
+  | 'runs'
+  | 'fails'
+  | 'hangs'
+  | 'half runs'
+  | 'never prepared'
+  | 'cannot be prepared';
 
 /** One item at a site in no time: the true decisions, with a model of the driver and of what a crash leaves behind. */
 export class SimulatedSite {
@@ -181,7 +187,7 @@ export class SimulatedSite {
       release: given.release,
       digest: given.digest,
       state,
-      ...(this.serving === undefined ? {} : { runningDigest: this.serving }),
+      ...(this.serving === undefined ? {} : { runningDigest: this.serving, pods: this.#pods(this.serving) }),
       ...more,
       sinceTime: this.now.toISOString(),
       observedTime: this.now.toISOString(),
@@ -199,8 +205,14 @@ export class SimulatedSite {
       this.serving = given.digest;
       return say('Running');
     }
+    if (outcome === 'half runs') this.serving = given.digest;
     if (outcome === 'fails') return say('Failed', { reason: 'CrashLoop', logs: ['boom'], activatedTime });
     return say('Activating');
+  }
+
+  /** Of what is in force. */
+  #pods(digest: string): { wanted: number; ready: number } {
+    return { wanted: 2, ready: this.outcomes.get(digest) === 'half runs' ? 1 : 2 };
   }
 
   #wakeAtMs({ wakeAt, wakeInMs }: ItemDecision): number {
