@@ -32,7 +32,7 @@ export async function stayUp(dataDir: string, signal: AbortSignal): Promise<numb
         (site, isCut) => narrator.note(`${site} is ${isCut ? 'cut off' : 'joined again'}`),
         signal,
       );
-      showWhatToTry(lab, narrator);
+      showWhatToTry(lab, narrator, await job.canary());
       await whenAborted(signal);
     }
   } catch (error) {
@@ -51,7 +51,7 @@ export async function stayUp(dataDir: string, signal: AbortSignal): Promise<numb
   return exitCode;
 }
 
-function showWhatToTry(lab: Lab, narrator: Narrator): void {
+function showWhatToTry(lab: Lab, narrator: Narrator, canary: string): void {
   const application = join(lab.folder, 'application.yaml');
   const elsewhere = lab.folder === defaultDataDir ? '' : ` --data ${lab.folder}`;
   narrator.heading('It runs. Open:');
@@ -73,7 +73,7 @@ function showWhatToTry(lab: Lab, narrator: Narrator): void {
   narrator.note('Apply a release that crashes: the canary goes back by itself, no other site hears of it:');
   narrator.command(`${kubectl} apply -f ${brokenFile(lab)}`);
   narrator.command('npx selvedge rollout watch page -n shop');
-  narrator.command('npx selvedge why shop-1 page -n shop');
+  narrator.command(`npx selvedge why ${canary} page -n shop`);
   narrator.note('Ctrl-C here stops everything.');
 }
 

@@ -73,6 +73,12 @@ export class MainJob {
     return (await this.#lab.client.list<Delivery>(deliveries, { namespace: 'shop' })).items;
   }
 
+  /** The site that tries a release first: the same for every rollout of one application. */
+  async canary(): Promise<string> {
+    const found = (await this.deliveries()).find(({ spec }) => spec.wave === 'canary');
+    return found?.spec.site ?? mainJobSites[0];
+  }
+
   /** The rollout that the application speaks of. */
   async rollout(): Promise<Rollout> {
     const { status } = await this.application();

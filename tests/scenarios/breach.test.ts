@@ -119,7 +119,7 @@ test('a site cut off goes back by itself, remembers, and tells it when it is in 
   assert.equal((await lab.rolloutReaches('till-2', 'Completed')).status?.sites?.failed, 1);
 });
 
-test('with onBreach Pause nothing goes back, and it goes on when a person widens the budget', async () => {
+test('with onBreach Pause nothing goes back, and it goes on when a person widens the budget and lets it go on unproved', async () => {
   await using lab = await startWithVersionOne();
   await lab.apply('till', {
     version: '2',
@@ -138,6 +138,9 @@ test('with onBreach Pause nothing goes back, and it goes on when a person widens
     ['shop-0'],
   );
   await lab.patchRollout('till-2', { spec: { strategy: { budget: { failed: 5 } } } });
+  await lab.rolloutReaches('till-2', 'Progressing');
+  assert.equal(lab.versionAt('shop-5', 'till'), '1', 'a wave that failed everywhere has proved nothing');
+  await lab.patchRollout('till-2', { spec: { waivedWaves: ['first'] } });
   const { status } = await lab.rolloutReaches('till-2', 'Completed');
   assert.equal(status?.sites?.failed, 5);
   assert.equal(lab.versionAt('shop-5', 'till'), '2');

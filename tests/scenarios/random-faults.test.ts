@@ -25,7 +25,7 @@ import { SeededRandom } from './seeded-random.ts';
  * a schedule of its own; those of one lab share its faults. `SELVEDGE_FAULT_SCHEDULES` runs more of them than CI does,
  * `SELVEDGE_FAULT_SEED` a certain one.
  */
-const schedules = Number(process.env['SELVEDGE_FAULT_SCHEDULES'] ?? 60);
+const schedules = Number(process.env['SELVEDGE_FAULT_SCHEDULES'] ?? 12);
 const firstSeed = Number(process.env['SELVEDGE_FAULT_SEED'] ?? 1);
 const perLab = 12;
 const stepsPerLab = 25;
@@ -89,6 +89,10 @@ class History implements AsyncDisposable {
   /** By name of the Release. */
   readonly #edited = new Map<string, Edit>();
   readonly #isDown = new Set<string>();
+  readonly #isCut = new Set<string>();
+  readonly #isHeld = new Set<string>();
+  /** Site → when it was last known not to be in touch and free to follow. */
+  readonly #troubledAt = new Map<string, number>();
 
   private constructor(lab: FleetLab, random: SeededRandom) {
     this.#lab = lab;
@@ -101,6 +105,8 @@ class History implements AsyncDisposable {
     const history = new History(lab, new SeededRandom(seed));
     await lab.addSites(siteNames);
     for (let n = 0; n < perLab; n++) await history.#edit(`app-${n}`, { kind: 'good' }, {});
+    // New sites count as in touch only a moment after their first word: a canary may need another to stand in.
+    history.#noteTroubled(...siteNames);
     for (let n = 0; n < perLab; n++) await lab.rolloutReaches(`app-${n}-1`, 'Completed');
     return history;
   }
@@ -124,6 +130,7 @@ class History implements AsyncDisposable {
     const wait = random.pick([0, minutes(2), minutes(15), hours(1)]);
     this.#note(`wait ${wait / 60_000} min`);
     await this.#lab.pass(wait);
+    this.#noteTroubled();
   }
 
   /** What has to hold at any instant, whatever has happened. */
@@ -131,7 +138,8 @@ class History implements AsyncDisposable {
     // What the sites did is looked at first: the hub always knows what it has ordered.
     const tried = new Map([...this.#edited.keys()].map((release) => [release, this.#triedOf(release)]));
     for (const app of this.#wanted.keys()) for (const site of siteNames) this.#checkSite(app, site);
-    for (const { metadata, spec, status } of (await this.#lab.client.list<Delivery>(deliveries)).items) {
+    const delivered = (await this.#lab.client.list<Delivery>(deliveries)).items;
+    for (const { metadata, spec, status } of delivered) {
       if (status.state !== 'Running') continue;
       this.#assert(
         this.#triedOf(spec.release ?? '').has(spec.site),
@@ -141,6 +149,7 @@ class History implements AsyncDisposable {
     for (const rollout of (await this.#lab.client.list<Rollout>(rollouts)).items) {
       this.#checkFailures(rollout);
       this.#checkWaves(rollout, tried.get(rollout.spec.release) ?? new Map());
+      this.#checkFirstWave(rollout, delivered);
     }
   }
 
@@ -188,16 +197,45 @@ class History implements AsyncDisposable {
     );
   }
 
-  /** Everybody is back, nobody holds anything, and time passes. */
+  /** It has the sites that it is to have; others only for those that could not answer, or that failed within the budget. */
+  #checkFirstWave({ metadata, spec, status }: Rollout, delivered: readonly Delivery[]): void {
+    const [first] = status?.waves ?? [];
+    const members = delivered.filter(
+      ({ spec: { rollout, wave } }) => rollout === metadata.name && wave === first?.name,
+    );
+    // Others: it has not given them anything yet, or a newer rollout has taken them over.
+    if (members.length !== first?.sites) return;
+    const created = Date.parse(metadata.creationTimestamp ?? '');
+    const unable = members.filter(
+      ({ spec: { site } }) =>
+        (this.#troubledAt.get(site) ?? 0) >= created || this.#canFail(spec.release, site),
+    );
+    const size = firstWaveSize(spec.strategy);
+    this.#assert(
+      members.length <= size + unable.length,
+      `${metadata.name}: its first wave has ${members.length} sites instead of ${size}`,
+    );
+  }
+
+  /** Everybody is back, nobody holds anything, and time passes until all is where it has to end, and on: it stays so. */
   async comeToRest(): Promise<void> {
     this.#note('come to rest');
     this.#lab.restore(...siteNames);
+    this.#isCut.clear();
+    this.#isHeld.clear();
     for (const site of this.#isDown) this.#lab.startAgent(site);
     this.#isDown.clear();
     for (const site of siteNames)
       await this.#lab.client.mergePatch(sites, { name: site }, { spec: { hold: null } });
     for (const app of this.#wanted.keys()) await this.#setPaused(app, false);
-    await this.#lab.pass(hours(8));
+    // Whatever has become of these, a person takes it back everywhere.
+    for (const app of ['app-0', 'app-1', 'app-2']) await this.#stopNewest(app, 'Revert');
+    for (let hour = 0; hour < 8; hour++) {
+      await this.#lab.pass(hours(1));
+      const trouble = await this.checkRest().catch((error: unknown) => error);
+      if (trouble === undefined) break;
+    }
+    await this.#lab.pass(hours(1));
   }
 
   /** Each application is where its newest rollout says, everywhere, and that is where such a release has to end. */
@@ -213,6 +251,7 @@ class History implements AsyncDisposable {
       this.#checkCondemned(
         app,
         known.filter(({ spec }) => spec.application === app),
+        newest,
       );
     }
   }
@@ -237,18 +276,28 @@ class History implements AsyncDisposable {
     }
   }
 
-  /** What is condemned is active nowhere, unless there is nothing else that a site could go back to. */
-  #checkCondemned(app: string, known: readonly Release[]): void {
-    const condemned = new Set(
-      known.filter(({ status }) => status?.condemned !== undefined).map(({ metadata }) => metadata.name),
-    );
-    const hasApproved = known.some(({ status }) => status?.approvedTime !== undefined);
+  /**
+   * What is condemned is active nowhere, unless a site has nothing else: no release that is approved or ran there, is not
+   * condemned, and has not failed there. A site where the newest release fails chooses by itself what it goes back to, and
+   * knows only what proved itself there.
+   */
+  #checkCondemned(app: string, known: readonly Release[], newest: Rollout | undefined): void {
     for (const site of siteNames) {
+      if (newest?.status?.failures?.some((failure) => failure.site === site)) continue;
       const { driver } = this.#lab.site(site).agent;
-      const active = driver.releases(app).at(-1) ?? '';
+      const ran = driver.releases(app);
+      const active = ran.at(-1) ?? '';
+      if (!known.some(({ metadata, status }) => metadata.name === active && status?.condemned)) continue;
+      const better = known.filter(
+        ({ metadata: { name }, status }) =>
+          status?.condemned === undefined &&
+          (status?.approvedTime !== undefined || ran.includes(name)) &&
+          !driver.failures(app).includes(name),
+      );
+      const names = better.map(({ metadata }) => metadata.name).join(', ');
       this.#assert(
-        !condemned.has(active) || (!hasApproved && driver.releases(app).every((name) => condemned.has(name))),
-        `${site} still runs ${active}, which is condemned; it ran ${driver.releases(app).join(', ')}`,
+        better.length === 0,
+        `${site} still runs ${active}, which is condemned, and could run ${names}; it ran ${ran.join(', ')}`,
       );
     }
   }
@@ -322,11 +371,20 @@ class History implements AsyncDisposable {
       'go',
     ] as const);
     this.#note(`${kind} ${site}`);
-    if (kind === 'cut') this.#lab.cut(site);
-    if (kind === 'restore') this.#lab.restore(site);
+    if (kind !== 'none' && kind !== 'hub') this.#noteTroubled(site);
+    if (kind === 'cut') {
+      this.#lab.cut(site);
+      this.#isCut.add(site);
+    }
+    if (kind === 'restore') {
+      this.#lab.restore(site);
+      this.#isCut.delete(site);
+    }
     if (kind === 'hold' || kind === 'go') {
       const hold = kind === 'hold' ? { reason: 'inventory' } : null;
       await this.#lab.client.mergePatch(sites, { name: site }, { spec: { hold } });
+      if (kind === 'hold') this.#isHeld.add(site);
+      else this.#isHeld.delete(site);
     }
     if (kind === 'restart' && !this.#isDown.has(site)) {
       await this.#lab.stopAgent(site);
@@ -343,6 +401,13 @@ class History implements AsyncDisposable {
     }
   }
 
+  #noteTroubled(...others: readonly string[]): void {
+    const now = this.#lab.clock.now().getTime();
+    for (const site of [...this.#isDown, ...this.#isCut, ...this.#isHeld, ...others]) {
+      this.#troubledAt.set(site, now);
+    }
+  }
+
   #note(what: string): void {
     this.#log.push(what);
   }
@@ -354,6 +419,12 @@ class History implements AsyncDisposable {
 
 function isOf(item: { readonly id: string }, app: string): boolean {
   return item.id.endsWith(`/${app}`);
+}
+
+/** As the strategy wants it. */
+function firstWaveSize({ waves = [{ name: 'canary', sites: 1 }] }: RolloutStrategy): number {
+  const [first] = waves;
+  return first?.sites ?? Math.ceil((siteNames.length * (first?.percent ?? 100)) / 100);
 }
 
 function numberOf({ metadata }: Rollout): number {

@@ -1,6 +1,7 @@
 import './frugal-engine.ts';
 import { readFileSync } from 'node:fs';
 import { arch, hostname, tmpdir, userInfo } from 'node:os';
+import { escapeControls, printable } from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
 import { Command, InvalidArgumentError } from 'commander';
 import { formatStatus } from './commands/format-status.ts';
@@ -120,9 +121,9 @@ async function statusCommand(flags: { state: string; output?: string }): Promise
     const now = systemClock.now();
     const status = await readStatus(flags.state, now);
     const text = flags.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status, now);
-    process.stdout.write(text);
+    process.stdout.write(escapeControls(text));
   } catch (error) {
-    process.stderr.write(`selvedge-agent: ${(error as Error).message}\n`);
+    process.stderr.write(`selvedge-agent: ${printable((error as Error).message)}\n`);
     process.exitCode = 1;
   }
 }
@@ -145,9 +146,9 @@ async function personCommand(
       by: process.env['SUDO_USER'] || userName(),
       clock: systemClock,
     });
-    process.stdout.write(text);
+    process.stdout.write(escapeControls(text));
   } catch (error) {
-    process.stderr.write(`selvedge-agent: ${(error as Error).message}\n`);
+    process.stderr.write(`selvedge-agent: ${printable((error as Error).message)}\n`);
     process.exitCode = 1;
   }
 }

@@ -17,7 +17,7 @@ import {
 } from '@selvedge/api';
 import { createLogger } from '@selvedge/api/node';
 import { type Hub, startHub } from '@selvedge/hub';
-import { clearTerminal } from './program/repeat-on-change.ts';
+import { clearTerminal } from './program/terminal.ts';
 import type { RolloutReport } from './rollout/rollout-report.ts';
 import { type Captured, runCaptured, startCaptured } from './testing/run-captured.ts';
 import type { WhyReport } from './why/explain-delivery.ts';

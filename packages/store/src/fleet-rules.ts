@@ -1,6 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
-import { defaultSitePolicy, type ItemTerms, type RemovalMode, StatusError } from '@selvedge/api';
-import type { AdoptedRow, AdoptedState, Assignment, DeliveryRow, SiteSettings } from './fleet-store.ts';
+import {
+  defaultSitePolicy,
+  fittingWait,
+  type ItemReport,
+  type ItemTerms,
+  type RemovalMode,
+  StatusError,
+} from '@selvedge/api';
+import type {
+  AdoptedRow,
+  AdoptedState,
+  Assignment,
+  DeliveryRow,
+  KeptReport,
+  SiteSettings,
+} from './fleet-store.ts';
 
 /** A row that is not given its revisions yet; without `createRevision` a new life begins. */
 export type UnsavedRow = Omit<DeliveryRow, 'revision' | 'createRevision'> & {
@@ -169,3 +183,22 @@ const nameOf = (row: Pick<DeliveryRow, 'namespace' | 'application' | 'applicatio
 
 /** As it is read back. */
 const asStored = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
+
+/** A report as it is kept. @param before the one that it replaces. */
+export function keptReport(
+  report: ItemReport,
+  before: KeptReport | undefined,
+  receivedAt: string,
+): KeptReport {
+  const isSame =
+    before?.uid === report.uid && before.epoch === report.epoch && before.digest === report.digest;
+  if (!isSame || !isUnanswered(before) || !isUnanswered(report)) return { ...report, receivedAt };
+  const unansweredSince = before.unansweredSince ?? before.receivedAt;
+  return { ...report, receivedAt, ...(unansweredSince === receivedAt ? {} : { unansweredSince }) };
+}
+
+/** The site works on it, by its own account: it neither ended well or badly, nor waits. */
+function isUnanswered(report: ItemReport): boolean {
+  const hasEnded = report.state === 'Running' || report.state === 'Failed' || report.state === 'Refused';
+  return !hasEnded && fittingWait(report) === undefined;
+}

@@ -37,13 +37,22 @@ export interface DeliveryRow {
   readonly rollout: string;
   readonly wave: string;
   /** Newest report of the site's present key, whatever assignment it speaks of; compare `epoch`, `digest` and `uid` before counting it. */
-  readonly report?: ItemReport & { readonly receivedAt: string };
+  readonly report?: KeptReport;
   /** Revision of the last change of anything in the row; from the sequence of `ObjectStore`, no two rows share one. */
   readonly revision: number;
   readonly createRevision: number;
   /** The site was forgotten. Seen only in `onChange` and with `sinceRevision`. */
   readonly deleted: boolean;
 }
+
+export type KeptReport = ItemReport & {
+  readonly receivedAt: string;
+  /**
+   * By the hub's clock: since when the site is on its way with this assignment and tells of nothing that it waits for. Absent: since
+   * `receivedAt`. Unlike `sinceTime` no later report moves it.
+   */
+  readonly unansweredSince?: string;
+};
 
 export interface Assignment {
   readonly site: string;

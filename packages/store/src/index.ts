@@ -21,11 +21,13 @@ export type {
   FleetChange,
   FleetStore,
   Heartbeat,
+  KeptReport,
   RolloutMember,
   SiteKey,
   SiteSettings,
   SiteState,
 } from './fleet-store.ts';
+export { keptReport } from './fleet-rules.ts';
 export type {
   ListQuery,
   ListResult,

@@ -1,13 +1,13 @@
-import type { ItemReport, Waiting, WindowState } from '@selvedge/api';
+import { type ItemReport, printable, type Waiting, type WindowState } from '@selvedge/api';
 import type { RecordedAct } from '../life/local-acts.ts';
 import type { RollbackOrder } from '../life/local-orders.ts';
 import type { AgentStatus, ItemStatus } from './read-status.ts';
 import { shortName } from './site-directory.ts';
 
-/** The status for a person at the site. */
+/** The status for a person at the site. What the hub and the runtime said in it cannot steer the terminal. */
 export function formatStatus(status: AgentStatus, now: Date): string {
   const lines = status.enrolled ? formatSite(status, now) : ['Not enrolled yet.'];
-  if (!status.enrolled && status.trouble !== undefined) lines.push(`Waiting: ${status.trouble}`);
+  if (!status.enrolled && status.trouble !== undefined) lines.push(printable(`Waiting: ${status.trouble}`));
   if (status.items.length > 0) lines.push('', ...formatItems(status.items, hubNow(status, now)));
   else if (status.enrolled) lines.push('', 'No applications yet.');
   const verdicts = status.items.flatMap((item) => formatVerdicts(item, hubNow(status, now)));
@@ -41,7 +41,7 @@ function formatSite(status: AgentStatus, now: Date): string[] {
   ];
   return pairs
     .filter(([, value]) => value)
-    .map(([name, value]) => `${`${name}${name && ':'}`.padEnd(14)}${value}`);
+    .map(([name, value]) => `${`${name}${name && ':'}`.padEnd(14)}${printable(value ?? '')}`);
 }
 
 function since(status: AgentStatus, now: Date): string {
@@ -131,12 +131,13 @@ function megabytes(bytes: number): string {
 
 function formatVerdicts({ id, verdicts }: ItemStatus, now: Date): string[] {
   return verdicts.map(({ release, attempt, reason, message, time }) => {
-    return `  ${shortName(id)}: ${release} (try ${attempt}), ${age(time, now)} ago: ${reason}: ${message}`;
+    const text = `${shortName(id)}: ${release} (try ${attempt}), ${age(time, now)} ago: ${reason}: ${message}`;
+    return `  ${printable(text)}`;
   });
 }
 
 function formatOrder({ item, by, reason }: RollbackOrder): string {
-  return `Ordered by ${by}, not taken up yet: rollback of ${shortName(item.id)} (${reason})`;
+  return printable(`Ordered by ${by}, not taken up yet: rollback of ${shortName(item.id)} (${reason})`);
 }
 
 function formatActs(acts: readonly RecordedAct[], now: Date): string[] {
@@ -152,7 +153,8 @@ function formatActs(acts: readonly RecordedAct[], now: Date): string[] {
   return table([['DONE HERE', 'WHAT', 'BY', 'HUB KNOWS', 'DETAILS'], ...rows]);
 }
 
-function table(rows: readonly string[][]): string[] {
+function table(cells: readonly string[][]): string[] {
+  const rows = cells.map((row) => row.map(printable));
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows.map((row) =>
     row

@@ -1,4 +1,4 @@
-import type { Clock } from '@selvedge/api';
+import { type Clock, printable } from '@selvedge/api';
 import { findGood } from '../life/go-back.ts';
 import { LocalActs } from '../life/local-acts.ts';
 import { LocalHolds } from '../life/local-holds.ts';
@@ -149,7 +149,7 @@ async function onSite(act: PersonAct, work: (open: OpenSite) => string[]): Promi
     const next = isAgentRunning(act.stateDir)
       ? 'The running agent takes this up within seconds, and tells the hub as soon as it can be reached.'
       : 'The agent does not run now: it takes this up when it starts, and tells the hub then.';
-    return `${[...lines, next].join('\n')}\n`;
+    return `${[...lines, next].map(printable).join('\n')}\n`;
   } finally {
     database.close();
   }

@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
@@ -18,6 +19,7 @@ export class AgentDatabase {
 
   static open(stateDir: string): AgentDatabase {
     const path = join(stateDir, 'agent.db');
+    keepPrivate(path);
     // Commands of a person at the site write beside a running agent, for some milliseconds.
     const database = new DatabaseSync(path, { timeout: 5000 });
     try {
@@ -130,6 +132,22 @@ const migrations = [
 ];
 /** From which on the tables of a person's acts exist. */
 export const versionOfActs = 2;
+
+/**
+ * Only its owner can read it: there are logs and values of applications in it. SQLite gives its other files the mode of the
+ * first. A file that is there is not opened: closing it would take away the locks that this process has on it.
+ */
+function keepPrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) {
+    const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0;
+    if ((mode & 0o077) !== 0) chmodSync(file, 0o600);
+  }
+}
 
 function migrate(database: DatabaseSync, path: string): void {
   const version = () =>

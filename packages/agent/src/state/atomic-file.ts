@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { syncDirectory } from '@selvedge/api/node';
 
@@ -12,9 +12,19 @@ export async function findFile(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** Makes the folder with mode 0700, durably; one that is there keeps its mode. */
+/**
+ * Makes the folder, durably, with mode 0700; one that is there gets this mode. Throws when it belongs to another user, who could
+ * read and change what is put there.
+ */
 export async function makePrivateDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
+  const { mode, uid } = await stat(path);
+  if (process.getuid !== undefined && uid !== process.getuid()) {
+    throw new Error(
+      `${path} belongs to another user (id ${uid}); run the agent as that user, or give the directory to the user of the agent`,
+    );
+  }
+  if ((mode & 0o777) !== 0o700) await chmod(path, 0o700);
   await syncDirectory(dirname(path));
 }
 

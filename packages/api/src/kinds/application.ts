@@ -67,7 +67,8 @@ export const waveSchema = Type.Object(
     name: Type.String({
       minLength: 1,
       maxLength: 63,
-      description: 'Name of the wave, unique in the rollout.',
+      pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$',
+      description: 'Name of the wave, unique in the rollout: a DNS label.',
     }),
     sites: Type.Optional(
       Type.Integer({
@@ -117,7 +118,8 @@ export const waveSchema = Type.Object(
     approval: Type.Optional(
       Type.Union([Type.Literal('Automatic'), Type.Literal('Manual')], {
         default: 'Automatic',
-        description: 'Manual: the wave begins when a person says so (`selvedge rollout promote`).',
+        description:
+          'Manual: the wave begins when a person says so (`selvedge rollout promote`). Taking it away needs the verb approve on rollouts.',
       }),
     ),
   },
@@ -330,7 +332,10 @@ export const applicationSpecSchema = Type.Object(
                   }),
                 ),
               },
-              { description: 'Removals beyond the larger of the two within an hour wait for approval.' },
+              {
+                description:
+                  'Removals beyond the larger of the two within an hour wait for approval. Widening it needs the verb approve.',
+              },
             ),
           ),
           approved: Type.Optional(removalApprovalSchema),
@@ -358,6 +363,27 @@ export const applicationStatusSchema = Type.Object(
       Type.String({ description: 'Newest Release that passed every wave and is not condemned.' }),
     ),
     heldRemoval: Type.Optional(heldRemovalSchema),
+    recentRemovals: Type.Optional(
+      Type.Array(
+        Type.Object({
+          time: timeSchema('When it was ordered.'),
+          sites: Type.Integer({ description: 'How many sites it left.' }),
+          set: Type.String({ description: 'Digest of their names.' }),
+        }),
+        {
+          description:
+            'Removals within the last hour, those included that were undone since: the guard counts them.',
+        },
+      ),
+    ),
+    takeoverTime: Type.Optional(
+      timeSchema(
+        'What sites were given before this, by order of a former Application of this name, may be replaced.',
+      ),
+    ),
+    highestAttempt: Type.Optional(
+      Type.Integer({ description: 'Highest number of a Rollout that sites were seen to know of.' }),
+    ),
     conditions: Type.Optional(conditionsSchema),
   },
   { description: 'How far the newest release is.' },

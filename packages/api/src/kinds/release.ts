@@ -48,6 +48,7 @@ export const releaseStatusSchema = Type.Object(
         {
           time: timeSchema('When.'),
           rollout: Type.String({ description: 'Name of the Rollout in which it failed.' }),
+          rolloutUid: Type.Optional(Type.String({ description: 'UID of that Rollout.' })),
           reason: Type.String({ description: 'BudgetExceeded or RevertedByPerson.' }),
           message: Type.String({ description: 'What happened.' }),
         },

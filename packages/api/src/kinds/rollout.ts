@@ -18,8 +18,8 @@ const unchanging = {
 };
 
 /**
- * Copied from the Application when the rollout starts, so a later edit changes only later rollouts. A person may widen
- * the budget or the deadline of a rollout under way; what goes out, and in which waves, stays.
+ * Copied from the Application when the rollout starts, so a later edit changes only later rollouts. Who has the verb `approve`
+ * may change the budget or the deadline of a rollout under way; what goes out, in which waves, and how, stays.
  */
 export const rolloutSpecSchema = Type.Object(
   {
@@ -53,16 +53,14 @@ export const rolloutSpecSchema = Type.Object(
   },
   {
     description: 'What goes out, and how.',
-    'x-kubernetes-validations': [
-      {
-        rule:
-          'has(self.strategy.waves) == has(oldSelf.strategy.waves) && ' +
-          '(!has(self.strategy.waves) || self.strategy.waves == oldSelf.strategy.waves)',
-        reason: 'FieldValueForbidden',
-        fieldPath: '.strategy.waves',
-        message: 'the waves of a rollout under way cannot be changed: change the Application',
-      },
-    ],
+    'x-kubernetes-validations': ['waves', 'prepare', 'activate', 'onBreach'].map((field) => ({
+      rule:
+        `has(self.strategy.${field}) == has(oldSelf.strategy.${field}) && ` +
+        `(!has(self.strategy.${field}) || self.strategy.${field} == oldSelf.strategy.${field})`,
+      reason: 'FieldValueForbidden',
+      fieldPath: `.strategy.${field}`,
+      message: `${field} of a rollout under way cannot be changed: change the Application`,
+    })),
   },
 );
 export type RolloutSpec = Static<typeof rolloutSpecSchema>;

@@ -168,7 +168,8 @@ describe('windowState', () => {
 
   it('is closed, and says why, when it cannot read the policy', () => {
     const wrong: [SitePolicy, RegExp][] = [
-      [{ timeZone: 'Mars/Olympus' }, /time zone Mars\/Olympus/],
+      [nightly('Mars/Olympus'), /time zone Mars\/Olympus/],
+      [policyOf('Mars/Olympus', [], [{ from: '2026-12-20', to: '2026-12-26' }]), /time zone Mars\/Olympus/],
       [
         policyOf('UTC', [{ schedule: '61 * * * *', durationSeconds: hour }]),
         /schedule "61 \* \* \* \*".*minute/,
@@ -183,11 +184,42 @@ describe('windowState', () => {
     }
   });
 
+  it('is open in a time zone that it does not know when nothing is limited', () => {
+    assert.deepEqual(activate({ timeZone: 'Mars/Olympus' }, '2026-11-22T00:00:00Z'), { isOpen: true });
+  });
+
+  it('loads no time zones (8 MiB of an agent) for UTC, or where nothing is limited', (t) => {
+    const loaded = t.mock.method(Intl, 'DateTimeFormat');
+    const blackouts = [{ from: '2026-12-20', to: '2026-12-26' }];
+    const inUtc = policyOf('UTC', [{ schedule: '17 3 * * 1-5', durationSeconds: hour }], blackouts);
+    assert.equal(activate(inUtc, '2026-11-23T03:17:00Z').isOpen, true);
+    assert.equal(activate({ timeZone: 'Pacific/Nauru' }, '2026-11-23T03:17:00Z').isOpen, true);
+    assert.equal(loaded.mock.callCount(), 0);
+    activate(nightly('Pacific/Nauru'), '2026-11-23T03:17:00Z');
+    assert.ok(loaded.mock.callCount() > 0, 'or this test sees nothing');
+  });
+
   it('answers by the time that it is asked for, also when that went back', () => {
     const policy = nightly('UTC');
     assert.equal(activate(policy, '2026-11-22T02:45:00Z').isOpen, true);
     assert.equal(activate(policy, '2026-11-22T04:00:00Z').isOpen, false);
     assert.equal(activate(policy, '2026-11-22T02:45:00Z').isOpen, true);
+  });
+
+  it('looks at none of the many windows that a long blackout hides', () => {
+    const windows = Array.from({ length: 20 }, () => ({ schedule: '*/2 * * * *', durationSeconds: 60 }));
+    const startedMs = performance.now();
+    for (let day = 10; day < 40; day++) {
+      // Each is another policy: nothing is known of it.
+      const from = new Date(Date.UTC(2026, 10, day)).toISOString().slice(0, 10);
+      const policy = policyOf('Europe/Berlin', windows, [{ from, to: '2027-06-30', reason: 'season' }]);
+      assert.deepEqual(activate(policy, `${from}T12:00:00Z`).changesAt, '2027-06-30T22:00:00Z');
+      const longer = policyOf('UTC', windows, [{ from, to: '2028-12-31', reason: 'season' }]);
+      const { isOpen, changesAt } = activate(longer, `${from}T12:00:00Z`);
+      assert.deepEqual([isOpen, changesAt], [false, undefined]);
+    }
+    // Window by window each policy takes more than a second.
+    assert.ok(performance.now() - startedMs < 20_000);
   });
 });
 

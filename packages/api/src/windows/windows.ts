@@ -84,7 +84,8 @@ function evaluate(policy: SitePolicy, kind: WindowKind, now: number): Finding {
   const clock = zoneClock(policy.timeZone);
   const blackouts = kind === 'activate' ? blackoutRanges(policy.blackouts ?? [], clock) : [];
   const on = blackouts.find(({ start, end }) => start <= now && now < end);
-  const { isOpen, changesAt } = stateIn(openRanges(policy, kind, now), blackouts, now);
+  const until = now + horizonMilliseconds;
+  const { isOpen, changesAt } = stateIn((from) => openRanges(policy, kind, { from, until }), blackouts, now);
   const outlook: WindowOutlook = {
     isOpen,
     ...(changesAt === undefined ? {} : { changesAt: timeText(changesAt) }),
@@ -94,20 +95,31 @@ function evaluate(policy: SitePolicy, kind: WindowKind, now: number): Finding {
   return finding(outlook, changesAt === undefined ? changes : [changesAt, ...changes]);
 }
 
+/** `openFrom`: when windows are open, from those that may be open at an instant on. */
 function stateIn(
-  open: Iterable<Range>,
+  openFrom: (instant: number) => Iterable<Range>,
   blackouts: readonly Range[],
   now: number,
 ): { isOpen: boolean; changesAt?: number } {
-  for (const range of open) {
-    let { start } = range;
-    for (const closed of blackouts) {
-      if (closed.end <= start) continue;
-      if (closed.start >= range.end) break;
-      if (now < closed.start && start < closed.start) return stateOf({ start, end: closed.start }, now);
-      start = closed.end;
+  let from: number | undefined = now;
+  while (from !== undefined) {
+    const looksFrom: number = from;
+    from = undefined;
+    for (const range of openFrom(looksFrom)) {
+      let { start } = range;
+      for (const closed of blackouts) {
+        if (closed.end <= start) continue;
+        if (closed.start >= range.end) break;
+        if (now < closed.start && start < closed.start) return stateOf({ start, end: closed.start }, now);
+        start = closed.end;
+      }
+      if (start < range.end && now < range.end) return stateOf({ start, end: range.end }, now);
+      if (start > range.end && start > looksFrom) {
+        // A blackout of months may hide many thousand windows: none of them is looked at.
+        from = start;
+        break;
+      }
     }
-    if (start < range.end && now < range.end) return stateOf({ start, end: range.end }, now);
   }
   return { isOpen: false };
 }
@@ -119,25 +131,27 @@ function stateOf({ start, end }: Range, now: number): { isOpen: boolean; changes
   return changesAt > now + horizonMilliseconds ? { isOpen } : { isOpen, changesAt };
 }
 
-/** When windows are open, merged, ascending, from those that may be open at `now` to the horizon. */
-function* openRanges(policy: SitePolicy, kind: WindowKind, now: number): Generator<Range> {
+/** When windows are open, merged, ascending, from those that may be open at `from` to those that begin by `until`. */
+function* openRanges(
+  policy: SitePolicy,
+  kind: WindowKind,
+  { from, until }: { from: number; until: number },
+): Generator<Range> {
   const windows = windowsOf(policy, kind);
   if (windows.length === 0) {
     yield { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY };
     return;
   }
   const clock = zoneClock(policy.timeZone);
-  const longest = Math.max(...windows.map(({ durationSeconds }) => durationSeconds * 1000));
-  const until = now + horizonMilliseconds;
-  let day = dayOf(now - longest + clock.offsetAt(now)) - millisecondsPerDay;
   const read = windows.map((window): ReadWindow => {
     const schedule = readSchedule(window.schedule);
     const duration = window.durationSeconds * 1000;
-    return { schedule, duration, blocks: blocksOf(schedule, duration), nextDay: schedule.findDay(day) };
+    const firstDay = dayOf(from - duration + clock.offsetAt(from)) - millisecondsPerDay;
+    return { schedule, duration, blocks: blocksOf(schedule, duration), nextDay: schedule.findDay(firstDay) };
   });
   let current: Range | undefined;
   while (true) {
-    day = Math.min(...read.map(({ nextDay }) => nextDay ?? Number.POSITIVE_INFINITY));
+    const day = Math.min(...read.map(({ nextDay }) => nextDay ?? Number.POSITIVE_INFINITY));
     // A day further, for zones where it comes early.
     if (day > until + millisecondsPerDay) break;
     for (const range of rangesOfDay(read, day, clock)) {

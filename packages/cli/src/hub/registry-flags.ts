@@ -7,5 +7,6 @@ export function addRegistryFlags(
 ): Command {
   return hub
     .option('--no-registry-lookup', 'ask no image registry for sizes; plans know fewer')
-    .option('--insecure-registry <host>', 'registry that speaks http; may be repeated', collect);
+    .option('--insecure-registry <host>', 'registry that speaks http; may be repeated', collect)
+    .option('--private-registry <host>', 'registry in a private network; may be repeated', collect);
 }

@@ -1,14 +1,15 @@
-import type {
-  ApplicationPlan,
-  ApplicationPlanStatus,
-  PlannedImage,
-  PlannedSites,
-  PlannedWave,
+import {
+  type ApplicationPlan,
+  type ApplicationPlanStatus,
+  type PlannedImage,
+  type PlannedSites,
+  type PlannedWave,
+  printable,
 } from '@selvedge/api';
 import type { Paint } from '../program/terminal.ts';
 import { formatAge } from '../render/age.ts';
 import { formatBytes } from '../render/bytes.ts';
-import { printable, renderTable } from '../render/table.ts';
+import { renderTable } from '../render/table.ts';
 
 const namesShown = 5;
 

@@ -1,5 +1,5 @@
 import { CommandError, UsageError } from './exit-code.ts';
-import type { CliProcess } from './terminal.ts';
+import { type CliProcess, showControls } from './terminal.ts';
 
 export interface Confirmation {
   /** With its verb as a question at the end: `Revoke? [y/N] `. */
@@ -19,7 +19,7 @@ export async function confirm(
   const { createInterface } = await import('node:readline/promises');
   const prompt = createInterface({ input: stdin, output: stderr });
   try {
-    const answer = await prompt.question(question, { signal });
+    const answer = await prompt.question(showControls(question), { signal });
     if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError(declined);
   } finally {
     prompt.close();

@@ -60,6 +60,3 @@ export async function repeatOnChange(
   }
   return last;
 }
-
-/** Takes the place of what was shown before. */
-export const clearTerminal = '\u001b[H\u001b[2J\u001b[3J';

@@ -1,18 +1,18 @@
-import { isStatusError, StatusError } from '@selvedge/api';
+import { isStatusError, printable, StatusError } from '@selvedge/api';
 import { CommandError, type ExitCode, exitCode, UsageError } from './exit-code.ts';
-import type { CliProcess } from './terminal.ts';
+import { type CliProcess, showControls } from './terminal.ts';
 
 /** Writes one error to stderr, as Status JSON where the answer was to be JSON, and says how to exit. */
 export function reportError(error: unknown, process: CliProcess, isJson: boolean): ExitCode {
   if (isJson) {
-    process.stderr.write(`${JSON.stringify(statusOf(error).toBody())}\n`);
+    process.stderr.write(`${showControls(JSON.stringify(statusOf(error).toBody()))}\n`);
   } else {
     process.stderr.write(`selvedge: ${messageOf(error)}\n`);
     const hint = hintFor(error);
-    if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
+    if (hint !== undefined) process.stderr.write(`  ${printable(hint)}\n`);
   }
   if (process.env['SELVEDGE_DEBUG'] && error instanceof Error) {
-    process.stderr.write(`${describeChain(error)}\n`);
+    process.stderr.write(`${showControls(describeChain(error))}\n`);
   }
   if (error instanceof UsageError) return exitCode.usage;
   return isStatusError(error, 'ServiceUnavailable') ? exitCode.unreachable : exitCode.trouble;
@@ -29,8 +29,7 @@ function statusOf(error: unknown): StatusError {
 }
 
 function messageOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/\s*\n\s*/g, ' ');
+  return printable(error instanceof Error ? error.message : String(error));
 }
 
 function hintFor(error: unknown): string | undefined {

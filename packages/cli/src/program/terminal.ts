@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import type { Clock } from '@selvedge/api';
+import { type Clock, escapeControls } from '@selvedge/api';
 import type { ExitCode } from './exit-code.ts';
 
 /** All that the CLI has of the process it runs in. */
@@ -38,6 +38,8 @@ export interface CommandContext {
   readonly print: (line: string) => void;
   /** For people, beside the answer: stderr. */
   readonly hint: (line: string) => void;
+  /** Takes the place of all that the terminal shows. */
+  readonly redraw: (text: string) => void;
 }
 
 export type Command<Options> = (options: Options, ctx: CommandContext) => Promise<ExitCode>;
@@ -46,9 +48,21 @@ export function commandContext(process: CliProcess): CommandContext {
   return {
     process,
     paint: paintFor(process),
-    print: (line) => process.stdout.write(`${line}\n`),
-    hint: (line) => process.stderr.write(`${line}\n`),
+    print: (line) => process.stdout.write(`${showControls(line)}\n`),
+    hint: (line) => process.stderr.write(`${showControls(line)}\n`),
+    redraw: (text) => process.stdout.write(`${clearTerminal}${showControls(text)}\n`),
   };
+}
+
+export const clearTerminal = '\u001b[H\u001b[2J\u001b[3J';
+const ownColours = new RegExp(`(\u001b\\[(?:0|${Object.values(codes).join('|')})m)`);
+
+/** Of all that could steer a terminal only our own colours are left: much of what is printed was written by others. */
+export function showControls(text: string): string {
+  return text
+    .split(ownColours)
+    .map((part, i) => (i % 2 === 1 ? part : escapeControls(part)))
+    .join('');
 }
 
 /** A document as JSON or YAML. */

@@ -64,14 +64,20 @@ async function readOfApplication(
     client.list<Delivery>(deliveries, { namespace, labelSelector: `selvedge.dev/application=${name}` }),
     client.list<Site>(sites),
   ]);
-  const names = sitesToLeave(application, delivered, known);
-  const set = removalSet(application, { sites: names, sinceTime: held.sinceTime });
-  if (removalDigest(set) !== held.digest) {
+  const setOf = (sitesOfSet: readonly string[]) =>
+    removalSet(application, { sites: sitesOfSet, sinceTime: held.sinceTime });
+  // What a former application of this name left is not told apart in the deliveries: there the names, or all, are the set.
+  const wanted = delivered.filter(({ spec }) => spec.digest !== undefined).map(({ spec }) => spec.site);
+  const names = [sitesToLeave(application, delivered, known), held.names, wanted].find(
+    (candidate) => removalDigest(setOf(candidate)) === held.digest,
+  );
+  if (names === undefined) {
     throw new CommandError(
       `what ${namespace}/${name} is to leave is changing at this moment`,
       'Ask again in some seconds.',
     );
   }
+  const set = setOf(names);
   const rest = held.of - names.length;
   return {
     target,
@@ -142,8 +148,14 @@ function ofSites(target: RemovalTarget, items: readonly Site[], of: number): Hel
   };
 }
 
-/** Each Site is approved by itself; this is for people, to say which all of them were. */
+/**
+ * Each Site is approved by itself, with the digest of the set that it was held with. Those that were held together have one;
+ * of several sets this is for people alone, to say which all of them were.
+ */
 function setDigest(held: readonly Site[]): string {
+  const digests = new Set(held.map(({ status }) => status?.heldRemoval?.digest ?? ''));
+  const [only] = digests;
+  if (only !== undefined && digests.size === 1) return only;
   return sha256Digest(
     canonicalJson(held.map(({ metadata, status }) => [metadata.name, status?.heldRemoval?.digest ?? ''])),
   );

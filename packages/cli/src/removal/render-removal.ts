@@ -1,5 +1,5 @@
+import { printable } from '@selvedge/api';
 import { formatAgo } from '../render/age.ts';
-import { printable } from '../render/table.ts';
 import type { HeldRemovalReport } from './read-removal.ts';
 
 const shownSites = 100;

@@ -1,3 +1,4 @@
+import { printable } from '@selvedge/api';
 import { type Paint, plainPaint, type Tone } from '../program/terminal.ts';
 
 /** A cell: text, or text with a tone. */
@@ -42,11 +43,6 @@ export function renderTable(
 
 function textOf(cell: Cell): string {
   return printable(typeof cell === 'object' ? cell.text : String(cell));
-}
-
-/** One line without control characters: what sites report must not be able to steer the terminal. */
-export function printable(text: string): string {
-  return text.replace(/\s+/g, ' ').replace(/\p{Cc}/gu, '');
 }
 
 const graphemes = new Intl.Segmenter();

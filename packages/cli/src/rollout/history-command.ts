@@ -1,9 +1,9 @@
-import type { Rollout } from '@selvedge/api';
+import { printable, type Rollout } from '@selvedge/api';
 import { type ConnectOptions, connect } from '../program/connect.ts';
 import { exitCode } from '../program/exit-code.ts';
 import { type Command, formatDocument, type OutputFormat } from '../program/terminal.ts';
 import { formatAge, formatAgo } from '../render/age.ts';
-import { printable, renderTable } from '../render/table.ts';
+import { renderTable } from '../render/table.ts';
 import { getRollout, rolloutsOf } from './find-rollout.ts';
 import { countsText, phaseTone } from './render-rollout.ts';
 

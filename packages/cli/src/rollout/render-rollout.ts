@@ -1,7 +1,7 @@
-import type { RolloutPhase, SiteCounts, WaveStatus } from '@selvedge/api';
+import { printable, type RolloutPhase, type SiteCounts, type WaveStatus } from '@selvedge/api';
 import type { Paint, Tone } from '../program/terminal.ts';
 import { formatAge, formatAgo, secondsSince } from '../render/age.ts';
-import { type Cell, printable, renderTable } from '../render/table.ts';
+import { type Cell, renderTable } from '../render/table.ts';
 import type { RolloutReport } from './rollout-report.ts';
 
 const barWidth = 20;

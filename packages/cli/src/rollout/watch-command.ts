@@ -1,7 +1,7 @@
 import { durationHint, parseDuration, type Rollout, rollouts } from '@selvedge/api';
 import { type ConnectOptions, connect } from '../program/connect.ts';
 import { type ExitCode, exitCode, UsageError } from '../program/exit-code.ts';
-import { clearTerminal, repeatOnChange } from '../program/repeat-on-change.ts';
+import { repeatOnChange } from '../program/repeat-on-change.ts';
 import { type Command, type CommandContext, formatDocument, type OutputFormat } from '../program/terminal.ts';
 import { getRollout } from './find-rollout.ts';
 import { renderRollout } from './render-rollout.ts';
@@ -71,7 +71,7 @@ function shower(
   ctx: CommandContext,
   isTerminal: boolean,
 ): (report: RolloutReport) => Promise<void> {
-  if (isTerminal) return async (report) => ctx.print(`${clearTerminal}${renderRollout(report, ctx.paint)}`);
+  if (isTerminal) return async (report) => ctx.redraw(renderRollout(report, ctx.paint));
   if (output === 'json') return async (report) => ctx.print(JSON.stringify(report));
   if (output === 'yaml') return async (report) => ctx.print(`---\n${await formatDocument('yaml', report)}`);
   const lines = watchLines();

@@ -1,4 +1,4 @@
-import { printable } from '../render/table.ts';
+import { printable } from '@selvedge/api';
 import { countsText } from './render-rollout.ts';
 import type { RolloutReport } from './rollout-report.ts';
 

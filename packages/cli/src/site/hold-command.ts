@@ -1,8 +1,7 @@
-import { type Site, sites } from '@selvedge/api';
+import { printable, type Site, sites } from '@selvedge/api';
 import { type ConnectOptions, connect } from '../program/connect.ts';
 import { exitCode, UsageError } from '../program/exit-code.ts';
 import { type Command, formatDocument, type OutputFormat } from '../program/terminal.ts';
-import { printable } from '../render/table.ts';
 import { getSite } from './get-site.ts';
 
 export interface HoldOptions extends ConnectOptions {

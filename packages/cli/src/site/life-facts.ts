@@ -1,6 +1,5 @@
-import { type Site, sitePolicy, type WindowKind, windowState } from '@selvedge/api';
+import { printable, type Site, sitePolicy, type WindowKind, windowState } from '@selvedge/api';
 import { formatAge, formatAgo } from '../render/age.ts';
-import { printable } from '../render/table.ts';
 
 /** When a site may change, what holds it, and how it is brought in step with the hub: names and values for people. */
 export function lifeFacts(site: Site, now: Date): [string, string][] {

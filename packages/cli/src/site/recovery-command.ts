@@ -1,10 +1,9 @@
-import { isStatusError, type Site, sites } from '@selvedge/api';
+import { isStatusError, printable, type Site, sites } from '@selvedge/api';
 import { type HttpClient, resourcePath } from '@selvedge/kube';
 import { confirm } from '../program/confirm.ts';
 import { type ConnectOptions, connect } from '../program/connect.ts';
 import { CommandError, exitCode, UsageError } from '../program/exit-code.ts';
 import { type Command, type CommandContext, formatDocument, type OutputFormat } from '../program/terminal.ts';
-import { printable } from '../render/table.ts';
 import { getSite } from './get-site.ts';
 
 export interface RecoveryOptions extends ConnectOptions {

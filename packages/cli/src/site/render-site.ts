@@ -1,7 +1,7 @@
-import type { Delivery, Site } from '@selvedge/api';
+import { type Delivery, printable, type Site } from '@selvedge/api';
 import type { Paint, Tone } from '../program/terminal.ts';
 import { formatAge, formatAgo, secondsSince } from '../render/age.ts';
-import { type Cell, printable, renderTable } from '../render/table.ts';
+import { type Cell, renderTable } from '../render/table.ts';
 import { connectivityTone } from '../status/render-status.ts';
 import { faultyConditions } from '../status/status-report.ts';
 import { lifeFacts } from './life-facts.ts';

@@ -1,7 +1,7 @@
-import type { SiteCounts } from '@selvedge/api';
+import { printable, type SiteCounts } from '@selvedge/api';
 import type { Paint, Tone } from '../program/terminal.ts';
 import { formatAge, secondsSince } from '../render/age.ts';
-import { type Cell, printable, renderTable } from '../render/table.ts';
+import { type Cell, renderTable } from '../render/table.ts';
 import { phaseTone } from '../rollout/render-rollout.ts';
 import type { ApplicationRow, SiteRow, StatusReport } from './status-report.ts';
 

@@ -1,7 +1,7 @@
 import { applications, rollouts, sites } from '@selvedge/api';
 import type { HttpClient } from '@selvedge/kube';
 import type { ExitCode } from '../program/exit-code.ts';
-import { clearTerminal, repeatOnChange } from '../program/repeat-on-change.ts';
+import { repeatOnChange } from '../program/repeat-on-change.ts';
 import type { CommandContext, OutputFormat } from '../program/terminal.ts';
 import { exitCodeOf, formatStatus } from './show-status.ts';
 import type { StatusReport } from './status-report.ts';
@@ -41,6 +41,6 @@ async function show(report: StatusReport, output: OutputFormat, ctx: CommandCont
   }
   const text = await formatStatus(report, output, ctx);
   const isTerminal = ctx.process.stdout.isTTY === true && output === 'table';
-  const separator = output === 'yaml' ? '---\n' : '';
-  ctx.print(isTerminal ? `${clearTerminal}${text}` : `${separator}${text}\n`);
+  if (isTerminal) ctx.redraw(text);
+  else ctx.print(`${output === 'yaml' ? '---\n' : ''}${text}\n`);
 }

@@ -1,5 +1,5 @@
+import { printable } from '@selvedge/api';
 import type { Paint, Tone } from '../program/terminal.ts';
-import { printable } from '../render/table.ts';
 import type { WhyReport } from './explain-delivery.ts';
 import type { WhyVerdict } from './why-verdict.ts';
 

@@ -41,6 +41,8 @@ export interface ControllerContext extends ControllerOptions {
     readonly serviceAccounts: Informer<ServiceAccount>;
   };
   readonly recorder: EventRecorder;
+  /** Since when this hub has been listening, in milliseconds since 1970: before that it could hear nobody. */
+  readonly listensSince: number;
   readonly removalLimits: RemovalLimits;
   /** By UID of an Application: sites that it is to leave, as they were seen last. */
   readonly deselected: Settling;

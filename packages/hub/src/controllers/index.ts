@@ -56,6 +56,7 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     ...options,
     informers,
     recorder,
+    listensSince: clock.now().getTime(),
     removalLimits: options.removalLimits ?? defaultRemovalLimits,
     deselected: new Settling(),
     applicationLock: new KeyedMutex(),

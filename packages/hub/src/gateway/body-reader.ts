@@ -56,6 +56,22 @@ export class BodyReader {
     return value === undefined ? undefined : this.string(value, path, limits);
   }
 
+  /** A text for people: what could steer a terminal is taken out, and it is one line. */
+  text(value: unknown, path: string, limits: { max: number }): string {
+    return this.string(value, path, limits)
+      .replace(/[\t\n\r]+/g, ' ')
+      .replace(steering, '');
+  }
+
+  optionalText(value: unknown, path: string, limits: { max: number }): string | undefined {
+    return value === undefined ? undefined : this.text(value, path, limits);
+  }
+
+  /** As `text`, with its tabs and line ends. */
+  lines(value: unknown, path: string, limits: { max: number }): string {
+    return this.string(value, path, limits).replace(steeringInLines, '');
+  }
+
   oneOf<T extends string>(value: unknown, path: string, allowed: readonly T[]): T {
     const found = allowed.find((a) => a === value);
     if (found !== undefined) return found;
@@ -101,6 +117,9 @@ export class BodyReader {
   }
 }
 
+/** Controls, and what changes the direction of writing. */
+const steering = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const steeringInLines = new RegExp(`(?![\\t\\n])${steering.source}`, 'gu');
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 /** More would only bloat the answer. */
 const maxFaults = 10;

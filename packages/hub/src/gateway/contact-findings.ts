@@ -41,10 +41,26 @@ function behindFinding(site: Site, { request, hub }: ContactState): Finding {
   const type = 'HubBehind';
   const isInStep = request.epoch === hub.epoch && request.stateDigest === hub.stateDigest;
   if (request.epoch > hub.epoch || (isHubBehind(site) && request.epoch > 0 && !isInStep)) {
-    return hubBehindFinding(site.metadata.name, request.epoch);
+    const shown = site.status?.hubBehind?.agentEpoch;
+    return shown === undefined
+      ? hubBehindClaim(site.metadata.name, request.epoch)
+      : hubBehindFinding(site.metadata.name, shown);
   }
   const reason = request.epoch === 0 ? 'SiteHoldsNothing' : 'InStep';
   return { type, status: 'False', reason, message: 'The site follows no state that the hub does not know.' };
+}
+
+/** The site says so, and has not shown it yet. */
+function hubBehindClaim(name: string, epoch: number): Finding {
+  return {
+    type: 'HubBehind',
+    status: 'True',
+    reason: 'AgentClaimsNewerState',
+    message:
+      `The site says that it follows desired state of epoch ${epoch}, which this hub does not know, and has not shown it yet. ` +
+      'That comes at once when the hub was restored from an old backup. Until then it is sent nothing. ' +
+      `If it never comes: "selvedge site override ${name}" makes the site follow this hub, or revoke its key (spec.revokedKeys).`,
+  };
 }
 
 /** The site follows a state that this hub's own memory does not lead to. */

@@ -106,7 +106,7 @@ class HttpGateway implements Gateway {
       states: this.#states,
       polls: this.#polls,
       status,
-      acts: new LocalActs({ client, status, clock, logger }),
+      acts: new LocalActs({ client, fleet, status, clock, logger }),
       recovery: new SiteRecovery({
         client,
         fleet,

@@ -98,7 +98,10 @@ export function adoptingState(held: DesiredState, hubEpoch: number): AdoptedStat
  * What the hub wants, beyond what the site follows. Every item is ordered anew, so that only what the site says from then on
  * counts. What the hub knows nothing of stays as the site has it: no removal follows from a lost memory.
  */
-export function overridingState(held: DesiredState, present: SiteState): AdoptedState {
+export function overridingState(
+  held: Pick<DesiredState, 'epoch' | 'items' | 'tombstones'>,
+  present: SiteState,
+): AdoptedState {
   const epoch = Math.max(held.epoch, present.epoch) + 1;
   const known = new Set(present.rows.map((row) => `${itemId(row)} ${row.applicationUid}`));
   const wantedNames = new Set(present.rows.filter((row) => row.phase === 'Wanted').map((row) => itemId(row)));

@@ -13,11 +13,15 @@ import {
   type ObjectClient,
   type Site,
 } from '@selvedge/api';
-import type { SiteKey } from '@selvedge/store';
+import type { FleetStore, SiteKey } from '@selvedge/store';
+import { SiteAllowance } from './site-allowance.ts';
 import type { SiteStatusWriter } from './site-status.ts';
 
 const maxMessageLength = 1_024;
 const maxNameLength = 200;
+const hourMilliseconds = 3_600_000;
+/** Acts of a site that become Events: so many at once, and so many per hour. */
+const actsPerHour = 60;
 /** Where events of objects without a namespace go, as in Kubernetes. */
 const defaultNamespace = 'default';
 
@@ -45,9 +49,12 @@ export class LocalActs {
   readonly #status: SiteStatusWriter;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #fleet: Pick<FleetStore, 'listDeliveries'>;
+  readonly #allowance: SiteAllowance;
 
   constructor(options: {
     client: ObjectClient;
+    fleet: Pick<FleetStore, 'listDeliveries'>;
     status: SiteStatusWriter;
     clock: Clock;
     logger: Logger;
@@ -56,6 +63,13 @@ export class LocalActs {
     this.#status = options.status;
     this.#clock = options.clock;
     this.#log = options.logger;
+    this.#fleet = options.fleet;
+    const perSecond = (actsPerHour * 1000) / hourMilliseconds;
+    this.#allowance = new SiteAllowance(options.clock, { burst: actsPerHour, perSecond });
+  }
+
+  forget(site: string): void {
+    this.#allowance.forget(site);
   }
 
   /**
@@ -67,7 +81,9 @@ export class LocalActs {
     const news = acts.filter((act) => act.seq > known);
     const last = news.at(-1)?.seq;
     if (last === undefined) return known;
-    for (const act of news) await this.#write(site, key, act);
+    const told = this.#allowance.take(key.site, news.length);
+    for (const act of news.slice(0, told)) await this.#write(site, key, act);
+    if (told < news.length) await this.#tellUntold(site, key);
     const { fingerprint: keyFingerprint } = key;
     const written = await this.#status.change(key, (present) =>
       acknowledgedActs(present, key) >= last ? undefined : { acts: { keyFingerprint, acknowledged: last } },
@@ -78,25 +94,50 @@ export class LocalActs {
 
   async #write(site: Site, key: SiteKey, act: LocalAct): Promise<void> {
     await this.#create(site, key, act);
-    const application = await this.#findApplication(act.item);
+    const application = await this.#findApplication(key.site, act.item);
     if (application !== undefined) await this.#create(application, key, act);
   }
 
-  /** `undefined` also for an item whose Application this hub does not know. */
-  async #findApplication(item: string | undefined): Promise<Application | undefined> {
-    const [kind, namespace, name] = item?.split('/') ?? [];
-    if (kind !== 'Application' || namespace === undefined || name === undefined) return undefined;
-    return this.#client.find<Application>(applications, { namespace, name });
+  /** The site did more than is told: one Event says so, however often that is. */
+  async #tellUntold(site: Site, key: SiteKey): Promise<void> {
+    const now = this.#clock.now();
+    const time = now.toISOString();
+    const hour = Math.floor(now.getTime() / hourMilliseconds);
+    await this.#save(key, {
+      ...this.#about(site, key, `more-${hour}`),
+      type: 'Warning',
+      reason: 'ActsNotTold',
+      message: `More than ${actsPerHour} acts an hour: others since ${time} are told only at the site, by selvedge-agent status.`,
+      count: 1,
+      firstTimestamp: time,
+      lastTimestamp: time,
+    });
   }
 
-  async #create(about: KubeObject, key: SiteKey, act: LocalAct): Promise<void> {
+  /** `undefined` for an item that this hub never gave the site, or whose Application it does not know. */
+  async #findApplication(site: string, item: string | undefined): Promise<Application | undefined> {
+    const [kind, namespace, name] = item?.split('/') ?? [];
+    if (kind !== 'Application' || namespace === undefined || name === undefined) return undefined;
+    const { rows } = await this.#fleet.listDeliveries({ site, namespace, application: name });
+    return rows.length === 0 ? undefined : this.#client.find<Application>(applications, { namespace, name });
+  }
+
+  #create(about: KubeObject, key: SiteKey, act: LocalAct): Promise<void> {
+    return this.#save(key, this.#eventFor(about, key, act));
+  }
+
+  async #save(key: SiteKey, event: Event): Promise<void> {
     try {
-      await this.#client.create<Event>(events, this.#eventFor(about, key, act));
+      await this.#client.create<Event>(events, event);
     } catch (error) {
       if (isAlreadyExists(error)) return;
       // A namespace that is being deleted takes no more Events: nobody will look for one there.
       if (isStatusError(error, 'Forbidden') || isStatusError(error, 'NotFound')) {
-        this.#log.warn('act at a site not recorded as Event', { site: key.site, act: act.seq, error });
+        this.#log.warn('act at a site not recorded as Event', {
+          site: key.site,
+          event: event.metadata.name,
+          error,
+        });
         return;
       }
       throw error;
@@ -104,11 +145,36 @@ export class LocalActs {
   }
 
   #eventFor(about: KubeObject, key: SiteKey, act: LocalAct): Event {
-    const { metadata, kind, apiVersion } = about;
-    const hash = createHash('sha256').update(JSON.stringify([key.siteUid, key.fingerprint, act.seq]));
-    const where = kind === 'Site' ? '' : `${key.site}: `;
+    const where = about.kind === 'Site' ? '' : `${key.site}: `;
     const who = act.by === undefined || act.message.includes(act.by) ? '' : ` (by ${act.by})`;
     const why = act.reason === undefined || act.message.includes(act.reason) ? '' : `: ${act.reason}`;
+    return {
+      ...this.#about(about, key, act.seq),
+      ...eventOf[act.kind],
+      // Events are kept for a day from when they are heard of, however long the site was away.
+      message: `${where}${act.message}${who}, at ${act.time}${why}`.slice(0, maxMessageLength),
+      count: 1,
+      firstTimestamp: act.time,
+      lastTimestamp: this.#clock.now().toISOString(),
+    };
+  }
+
+  /** The same `what` of the same key is the same Event. */
+  #about(
+    { metadata, kind, apiVersion }: KubeObject,
+    key: SiteKey,
+    what: number | string,
+  ): Pick<
+    Event,
+    | 'apiVersion'
+    | 'kind'
+    | 'metadata'
+    | 'involvedObject'
+    | 'source'
+    | 'reportingComponent'
+    | 'reportingInstance'
+  > {
+    const hash = createHash('sha256').update(JSON.stringify([key.siteUid, key.fingerprint, what]));
     return {
       apiVersion: 'v1',
       kind: 'Event',
@@ -123,12 +189,6 @@ export class LocalActs {
         ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
         ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
       },
-      ...eventOf[act.kind],
-      // Events are kept for a day from when they are heard of, however long the site was away.
-      message: `${where}${act.message}${who}, at ${act.time}${why}`.slice(0, maxMessageLength),
-      count: 1,
-      firstTimestamp: act.time,
-      lastTimestamp: this.#clock.now().toISOString(),
       source: { component: 'selvedge-agent', host: key.site },
       reportingComponent: 'selvedge.dev/agent',
       reportingInstance: key.site,

@@ -8,19 +8,19 @@ export const digestRule = {
 };
 export const itemIdRule = {
   max: 600,
-  pattern: /^[A-Za-z]+(\/[^/\s]+)+$/,
+  pattern: /^[A-Za-z]+(\/[^/\s\p{Cc}]+)+$/u,
   hint: 'must be Kind/namespace/name',
 };
-export const uidRule = { max: 100, pattern: /^\S+$/, hint: 'must be a uid' };
-export const releaseRule = { max: 253 };
+export const uidRule = { max: 100, pattern: /^[^\s\p{Cc}]+$/u, hint: 'must be a uid' };
+export const releaseRule = { max: 253, pattern: /^[^\p{Cc}]*$/u, hint: 'must be the name of a Release' };
 
 const count = { min: 0, max: 1_000_000 };
 
 export function parseReport(reader: BodyReader, value: unknown, path: string): ItemReport {
   const fields = reader.object(value, path);
   const runningDigest = reader.optionalString(fields['runningDigest'], `${path}.runningDigest`, digestRule);
-  const reason = reader.optionalString(fields['reason'], `${path}.reason`, { max: 200 });
-  const message = reader.optionalString(fields['message'], `${path}.message`, { max: 8_192 });
+  const reason = reader.optionalText(fields['reason'], `${path}.reason`, { max: 200 });
+  const message = reader.optionalText(fields['message'], `${path}.message`, { max: 8_192 });
   const pods = reader.optionalObject(fields['pods'], `${path}.pods`);
   return {
     id: reader.string(fields['id'], `${path}.id`, itemIdRule),
@@ -86,7 +86,7 @@ function parseWaiting(
   fields: Readonly<Record<string, unknown>>,
   path: string,
 ): NonNullable<ItemReport['waiting']> {
-  const message = reader.optionalString(fields['message'], `${path}.message`, { max: 1_000 });
+  const message = reader.optionalText(fields['message'], `${path}.message`, { max: 1_000 });
   return {
     reason: reader.oneOf(fields['reason'], `${path}.reason`, waitingReasons),
     ...(fields['until'] === undefined ? {} : { until: reader.time(fields['until'], `${path}.until`) }),
@@ -98,7 +98,7 @@ function parseImages(reader: BodyReader, value: unknown, path: string): NonNulla
   return reader.list(value, path, 50).map((image, i) => {
     const fields = reader.object(image, `${path}[${i}]`);
     return {
-      name: reader.string(fields['name'], `${path}[${i}].name`, { max: 500 }),
+      name: reader.text(fields['name'], `${path}[${i}].name`, { max: 500 }),
       sizeBytes: reader.integer(fields['sizeBytes'], `${path}[${i}].sizeBytes`, { min: 0 }),
     };
   });
@@ -116,5 +116,5 @@ function optionalBytes<Field extends string>(
 
 /** A line of 500 characters may be up to twice as many UTF-16 units. */
 function parseLogs(reader: BodyReader, value: unknown, path: string): string[] {
-  return reader.list(value, path, 20).map((line, i) => reader.string(line, `${path}[${i}]`, { max: 1_000 }));
+  return reader.list(value, path, 20).map((line, i) => reader.lines(line, `${path}[${i}]`, { max: 1_000 }));
 }

@@ -63,8 +63,8 @@ export function parseActs(reader: BodyReader, value: unknown, path: string): Loc
 function parseAct(reader: BodyReader, value: unknown, path: string): LocalAct {
   const fields = reader.object(value, path);
   const item = reader.optionalString(fields['item'], `${path}.item`, itemIdRule);
-  const by = reader.optionalString(fields['by'], `${path}.by`, personRule);
-  const reason = reader.optionalString(fields['reason'], `${path}.reason`, reasonRule);
+  const by = reader.optionalText(fields['by'], `${path}.by`, personRule);
+  const reason = reader.optionalText(fields['reason'], `${path}.reason`, reasonRule);
   return {
     seq: reader.integer(fields['seq'], `${path}.seq`, { min: 1 }),
     time: reader.time(fields['time'], `${path}.time`),
@@ -72,7 +72,7 @@ function parseAct(reader: BodyReader, value: unknown, path: string): LocalAct {
     ...(item === undefined ? {} : { item }),
     ...(by === undefined ? {} : { by }),
     ...(reason === undefined ? {} : { reason }),
-    message: reader.string(fields['message'], `${path}.message`, messageRule),
+    message: reader.text(fields['message'], `${path}.message`, messageRule),
   };
 }
 
@@ -81,8 +81,8 @@ function parseHold(reader: BodyReader, value: unknown, path: string): LocalHold 
   const item = reader.optionalString(fields['item'], `${path}.item`, itemIdRule);
   return {
     ...(item === undefined ? {} : { item }),
-    reason: reader.string(fields['reason'], `${path}.reason`, reasonRule),
-    by: reader.string(fields['by'], `${path}.by`, personRule),
+    reason: reader.text(fields['reason'], `${path}.reason`, reasonRule),
+    by: reader.text(fields['by'], `${path}.by`, personRule),
     sinceTime: reader.time(fields['sinceTime'], `${path}.sinceTime`),
   };
 }
@@ -103,7 +103,7 @@ function parseHubInstance(
 ): { instance: string; lastSeenTime: string } {
   const fields = reader.object(value, path);
   return {
-    instance: reader.string(fields['instance'], `${path}.instance`, { max: 100 }),
+    instance: reader.text(fields['instance'], `${path}.instance`, { max: 100 }),
     lastSeenTime: reader.time(fields['lastSeenTime'], `${path}.lastSeenTime`),
   };
 }
@@ -116,7 +116,7 @@ function parseRefusedRemoval(
   const fields = reader.object(value, path);
   return {
     id: reader.string(fields['id'], `${path}.id`, itemIdRule),
-    reason: reader.string(fields['reason'], `${path}.reason`, { max: 200 }),
-    message: reader.string(fields['message'], `${path}.message`, messageRule),
+    reason: reader.text(fields['reason'], `${path}.reason`, { max: 200 }),
+    message: reader.text(fields['message'], `${path}.message`, messageRule),
   };
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { type Event, events, type Site, sites, type SyncRequest } from '@selvedge/api';
+import { stateDigest } from '@selvedge/api/node';
 import { createHttpClient, loadKubeconfig, resourcePath } from '@selvedge/kube';
 import type { TestAgent } from './testing/test-agent.ts';
 import { eventually, TestHub } from './testing/test-hub.ts';
@@ -287,6 +288,80 @@ describe('a hub that lost its memory', { concurrency: false }, () => {
     await catchUp(agent);
     assert.deepEqual([agent.items, agent.variables], [before.items, before.variables]);
     assert.ok(agent.epoch > before.epoch);
+  });
+
+  test('a claim is no proof: shown its own earlier state, the hub goes back to nothing', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '1s' });
+    const agent = await hub.enrolledAgent('berlin');
+    await hub.assign('berlin', 'till', 'one');
+    await catchUp(agent);
+    const old = agent.held();
+    await hub.assign('berlin', 'till', 'two');
+    await catchUp(agent);
+    await agent.sync({ epoch: 123456, maxWaitSeconds: 1 });
+    assert.equal((await condition(hub))?.reason, 'AgentClaimsNewerState');
+    await act(hub, 'adopt');
+    const { epoch } = old.state;
+    await agent.sync({ held: old, epoch, stateDigest: stateDigest(old.state), maxWaitSeconds: 1 });
+    const { recovery, hubBehind } = (await hub.site('berlin')).status ?? {};
+    assert.deepEqual([recovery?.state, hubBehind], ['Refused', undefined]);
+    assert.equal((await condition(hub))?.reason, 'OwnEarlierState');
+    assert.equal((await hub.hub.fleet.siteState('berlin')).epoch, agent.epoch);
+    const row = (await hub.hub.fleet.siteState('berlin')).rows[0];
+    assert.equal(row?.epoch, agent.epoch, 'the newer release is still wanted');
+  });
+
+  test('does not adopt an older state than the site showed before', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '1s' });
+    const agent = await hub.enrolledAgent('berlin');
+    const saved = await saveHub(t, hub);
+    agent.url = hub.hub.url;
+    await hub.assign('berlin', 'till', 'one');
+    await catchUp(agent);
+    const old = agent.held();
+    await hub.assign('berlin', 'till', 'two');
+    await catchUp(agent);
+    await saved.putBack();
+    agent.url = hub.hub.url;
+    await tellWhenAsked(agent);
+    await act(hub, 'adopt');
+    const { epoch } = old.state;
+    await agent.sync({ held: old, epoch, stateDigest: stateDigest(old.state), maxWaitSeconds: 1 });
+    const { recovery } = (await hub.site('berlin')).status ?? {};
+    assert.equal(recovery?.state, 'Refused');
+    assert.match(recovery?.message ?? '', /an older state is not adopted/);
+    assert.equal((await condition(hub))?.status, 'True');
+  });
+
+  test('overrides a site that never shows what it says it follows', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '1s' });
+    const agent = await hub.enrolledAgent('berlin');
+    await hub.assign('berlin', 'till', 'one');
+    await catchUp(agent);
+    const claim = { epoch: 5_000, maxWaitSeconds: 1 };
+    await agent.sync(claim);
+    await act(hub, 'override');
+    await eventually(async () => {
+      hub.clock.offsetMilliseconds += 61_000;
+      await agent.sync(claim, { clockOffsetSeconds: hub.clock.offsetMilliseconds / 1000 });
+      return (await condition(hub))?.reason === 'Overridden';
+    });
+    assert.equal((await hub.hub.fleet.siteState('berlin')).epoch, 5_001);
+    const { body } = await agent.sync(claim, { clockOffsetSeconds: hub.clock.offsetMilliseconds / 1000 });
+    assert.equal(body.state?.items[0]?.epoch, 5_001);
+  });
+
+  test('forgets what a site claimed when its key is revoked', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '1s' });
+    const agent = await hub.enrolledAgent('berlin');
+    await agent.sync({ epoch: 99, maxWaitSeconds: 1 });
+    assert.equal((await condition(hub))?.status, 'True');
+    await hub.hub.client.mergePatch(
+      sites,
+      { name: 'berlin' },
+      { spec: { revokedKeys: [agent.fingerprint] } },
+    );
+    await eventually(async () => (await condition(hub))?.reason === 'KeyRemoved');
   });
 
   test('who asks for all of an honest hub shows its state, and gets it', async (t) => {

@@ -9,6 +9,7 @@ import {
   type Site,
   sitePolicy,
   specOfPolicy,
+  StatusError,
   type SyncRequest,
   sites,
 } from '@selvedge/api';
@@ -43,6 +44,10 @@ type Recovery = NonNullable<NonNullable<Site['status']>['recovery']>;
 const maxToldApplications = 200;
 /** An answer that asked for the state may have been lost, or the agent may be too old to know the question. */
 const askAgainMilliseconds = 60_000;
+/** Who was asked so often and shows nothing will not. */
+const askedInVain = 3;
+/** A greater number was never counted: the site would be out of reach for ever. */
+const maxOverriddenEpoch = 2 ** 40;
 
 /**
  * Brings site and hub in step again when the hub lost its memory: what the site follows is asked for, shown on the Site, and
@@ -51,6 +56,8 @@ const askAgainMilliseconds = 60_000;
 export class SiteRecovery {
   readonly #o: SiteRecoveryOptions;
   readonly #asked = new Map<string, { what: string; time: number }>();
+  /** Site → how often it was asked on account of one wish. */
+  readonly #askedFor = new Map<string, { wish: string; times: number }>();
 
   constructor(options: SiteRecoveryOptions) {
     this.#o = options;
@@ -59,8 +66,8 @@ export class SiteRecovery {
   /** Whether an agent whose state does not lead to the hub's should send what it follows now. */
   needsState(site: Site, request: CheckedSyncRequest): boolean {
     if (request.held !== undefined || request.heldFault !== undefined) return false;
-    const { hubBehind, recovery } = site.status ?? {};
-    const isWanted = recovery?.state === 'Requested';
+    const { hubBehind } = site.status ?? {};
+    const isWanted = wishOf(site) !== undefined;
     if (hubBehind?.stateDigest === request.stateDigest && !isWanted) return false;
     const asked = this.#asked.get(site.metadata.name);
     if (asked?.what !== questionOf(site, request)) return true;
@@ -69,11 +76,25 @@ export class SiteRecovery {
 
   noteAsked(site: Site, request: SyncRequest): void {
     const time = this.#o.clock.now().getTime();
-    this.#asked.set(site.metadata.name, { what: questionOf(site, request), time });
+    const { name } = site.metadata;
+    this.#asked.set(name, { what: questionOf(site, request), time });
+    const wish = wishOf(site)?.requestedTime;
+    if (wish === undefined) return;
+    const known = this.#askedFor.get(name);
+    this.#askedFor.set(name, { wish, times: known?.wish === wish ? known.times + 1 : 1 });
+  }
+
+  /** Whether `receive` has to see the request: it shows a state, or a person's wish comes true without one. */
+  concerns(site: Site, request: CheckedSyncRequest): boolean {
+    if (request.held !== undefined || request.heldFault !== undefined) return true;
+    const wish = wishOf(site);
+    const asked = this.#askedFor.get(site.metadata.name);
+    return wish?.action === 'Override' && asked?.wish === wish.requestedTime && asked.times >= askedInVain;
   }
 
   forget(site: string): void {
     this.#asked.delete(site);
+    this.#askedFor.delete(site);
   }
 
   /**
@@ -84,21 +105,53 @@ export class SiteRecovery {
     const { held } = request;
     const site = await this.#o.client.find<Site>(sites, { name: key.site });
     if (site === undefined || site.metadata.uid !== key.siteUid) return false;
-    const fault = held === undefined ? request.heldFault : this.#faultOf(held, key, request);
-    const wish = site.status?.recovery?.state === 'Requested' ? site.status.recovery : undefined;
-    if (held === undefined || fault !== undefined) {
-      this.#o.logger.warn('the state that a site sent is not taken', { site: key.site, reason: fault });
-      if (wish) await this.#refuse(key, wish, `The state that the site sent was not taken: ${fault}.`);
-      return isHubBehind(site);
+    const wish = wishOf(site);
+    if (held === undefined) return this.#receiveNothing(key, site, request);
+    const fault = this.#faultOf(held, key, request);
+    if (fault !== undefined) return this.#receiveNothing(key, site, { ...request, heldFault: fault });
+    const shown = site.status?.hubBehind;
+    const isForeign =
+      shown?.stateDigest === request.stateDigest ||
+      (await this.#isForeign(key, held.state, request.stateDigest));
+    if (!isForeign) {
+      if (isHubBehind(site)) await this.#clear(key, wish);
+      return false;
     }
-    const isBehind = isHubBehind(site) || (await this.#isForeign(key, held.state, request.stateDigest));
-    if (!isBehind) return false;
-    await this.#show(key, held.state, request.stateDigest);
+    // Signed, but older than what it showed before: a site that lies, or whose disk was put back.
+    const isOlder = shown !== undefined && held.state.epoch < shown.agentEpoch;
+    if (!isOlder) await this.#show(key, held.state, request.stateDigest);
     if (wish === undefined) return true;
+    if (isOlder && wish.action === 'Adopt') {
+      const message = `The site followed epoch ${shown.agentEpoch} before and now shows epoch ${held.state.epoch}: an older state is not adopted. "selvedge site override ${key.site}" makes it follow this hub.`;
+      await this.#refuse(key, wish, message);
+      return true;
+    }
+    return this.#carryOut(key, wish, () =>
+      wish.action === 'Adopt' ? this.#adopt(key, held.state, wish) : this.#override(key, held.state, wish),
+    );
+  }
+
+  /** There is nothing to believe in the request; to override, a hub need not know what the site follows. */
+  async #receiveNothing(key: SiteKey, site: Site, request: CheckedSyncRequest): Promise<boolean> {
+    const { heldFault } = request;
+    const wish = wishOf(site);
+    if (heldFault !== undefined) {
+      this.#o.logger.warn('the state that a site sent is not taken', { site: key.site, reason: heldFault });
+    }
+    const isBehind = isHubBehind(site);
+    if (wish === undefined || !isBehind) return isBehind;
+    if (wish.action === 'Adopt') {
+      if (heldFault !== undefined)
+        await this.#refuse(key, wish, `The state that the site sent was not taken: ${heldFault}.`);
+      return true;
+    }
+    return this.#carryOut(key, wish, () => this.#overrideUnseen(key, request.epoch, wish));
+  }
+
+  /** Resolves to whether the hub is still behind. */
+  async #carryOut(key: SiteKey, wish: Recovery, action: () => Promise<void>): Promise<boolean> {
     try {
-      await (wish.action === 'Adopt'
-        ? this.#adopt(key, held.state, wish)
-        : this.#override(key, held.state, wish));
+      await action();
       return false;
     } catch (error) {
       if (isStatusError(error, 'BadRequest')) await this.#refuse(key, wish, error.message);
@@ -214,6 +267,38 @@ export class SiteRecovery {
     });
   }
 
+  /** Beyond the number that the site says; what it follows, and the hub does not know of, it keeps by itself. */
+  async #overrideUnseen(key: SiteKey, epoch: number, wish: Recovery): Promise<void> {
+    if (epoch > maxOverriddenEpoch) {
+      throw new StatusError(
+        'BadRequest',
+        `No hub has counted to ${epoch}: revoke the key of the site (spec.revokedKeys) and let it enrol again.`,
+      );
+    }
+    const { fleet } = this.#o;
+    const before = await fleet.siteState(key.site);
+    const overriding = overridingState({ epoch, items: [], tombstones: [] }, before);
+    await fleet.adoptSiteState(key.site, overriding);
+    await this.#finish(key, wish, {
+      reason: 'Overridden',
+      message: `As ${wish.requestedBy} asked, the site is to follow the hub again, from epoch ${overriding.epoch} on. It never showed what it followed.`,
+      changes: [],
+    });
+  }
+
+  /** What it showed is an earlier chapter of the hub's own: nothing was lost, and there is nothing to decide. */
+  async #clear(key: SiteKey, wish: Recovery | undefined): Promise<void> {
+    const now = this.#o.clock.now().toISOString();
+    const message = 'The site showed an earlier state of this very hub, and follows on from there.';
+    const finding = { type: 'HubBehind', status: 'False', reason: 'OwnEarlierState', message } as const;
+    const refused = { state: 'Refused', completedTime: now, message } as const;
+    await this.#o.status.change(key, (site) => ({
+      conditions: withCondition(site.status?.conditions ?? [], finding, now),
+      hubBehind: null,
+      ...(wish === undefined ? {} : completed(wish, refused)),
+    }));
+  }
+
   async #finish(
     key: SiteKey,
     wish: Recovery,
@@ -244,9 +329,14 @@ function completed(
   return { recovery: { action, requestedBy, requestedTime, changes: null, ...outcome } };
 }
 
+/** What a person asked for and is not done yet. */
+function wishOf({ status }: Site): Recovery | undefined {
+  return status?.recovery?.state === 'Requested' ? status.recovery : undefined;
+}
+
 /** A new wish, or another state, is another question. */
-function questionOf({ status }: Site, { stateDigest }: SyncRequest): string {
-  return `${stateDigest} ${status?.recovery?.state === 'Requested' ? status.recovery.requestedTime : ''}`;
+function questionOf(site: Site, { stateDigest }: SyncRequest): string {
+  return `${stateDigest} ${wishOf(site)?.requestedTime ?? ''}`;
 }
 
 function followedApplications({ items }: DesiredState): FollowedApplication[] {

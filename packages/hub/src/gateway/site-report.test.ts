@@ -306,6 +306,7 @@ describe('what people do at a site', { concurrency: false }, () => {
       },
     };
     await hub.hub.client.create(applications, application);
+    await hub.assign('berlin', 'till', 'one');
     return { hub, agent };
   }
 
@@ -324,11 +325,83 @@ describe('what people do at a site', { concurrency: false }, () => {
     assert.ok(site.every((e) => e.firstTimestamp === sinceTime));
     const [application] = await eventsAbout(hub, 'Application');
     assert.equal(application?.type, 'Warning');
-    assert.match(application?.message ?? '', /^berlin: anna rolled shop\/till back to till-one, at 2026/);
+    assert.match(
+      application?.message ?? '',
+      /^berlin: anna rolled shop\/till back to till-one, at 2026\S+: inventory$/,
+    );
     assert.deepEqual((await hub.site('berlin')).status?.acts, {
       keyFingerprint: agent.fingerprint,
       acknowledged: 2,
     });
+  });
+
+  test('is no Event about an Application that the site was never given', async (t) => {
+    const { hub, agent } = await start(t);
+    await hub.hub.client.create(applications, {
+      apiVersion: 'selvedge.dev/v1alpha1',
+      kind: 'Application',
+      metadata: { name: 'other', namespace: 'shop' },
+      spec: {
+        source: { inline: { manifests: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } }] } },
+        placement: { siteSelector: { matchLabels: { no: 'site' } } },
+      },
+    } satisfies Application);
+    const acts = [makeAct(1, { item: 'Application/shop/other' }), makeAct(2, { item: rollback.item ?? '' })];
+    assert.equal((await agent.sync({ acts })).body.ackActs, 2);
+    const about = (await eventsAbout(hub, 'Application')).map((e) => e.involvedObject.name);
+    assert.deepEqual(about, ['till']);
+    assert.equal((await eventsAbout(hub, 'Site')).length, 2);
+  });
+
+  test('beyond what is told in an hour is acknowledged, and one Event says that there was more', async (t) => {
+    const { hub, agent } = await start(t);
+    for (let first = 1; first < 200; first += 50) {
+      const acts = Array.from({ length: 50 }, (_, i) => makeAct(first + i));
+      assert.equal((await agent.sync({ acts })).body.ackActs, first + 49);
+    }
+    const reasons = (await eventsAbout(hub, 'Site')).map((e) => e.reason);
+    const told = reasons.filter((reason) => reason === 'HeldAtSite').length;
+    assert.ok(told >= 60 && told < 70, `${told}`);
+    const more = reasons.filter((reason) => reason === 'ActsNotTold').length;
+    assert.ok(more === 1 || more === 2, 'one an hour');
+  });
+
+  test('and what it says of itself is written so often at once, and then with pauses', async (t) => {
+    const { hub, agent } = await start(t);
+    const answers: number[] = [];
+    for (let turn = 0; turn < 60; turn++) {
+      const site = { ...quiet, holds: [{ reason: `turn ${turn}`, by: 'anna', sinceTime }] };
+      const { code, body } = await agent.sync({ site });
+      answers.push(code);
+      if (code === 429) assert.equal(body.details?.retryAfterSeconds, 5);
+    }
+    assert.equal(answers[0], 200);
+    assert.ok(answers.includes(429), 'it has to say it again');
+    hub.clock.offsetMilliseconds += 6_000;
+    assert.equal((await agent.sync({ site: quiet })).code, 200);
+    assert.equal((await hub.site('berlin')).status?.holds, undefined);
+  });
+
+  test('steers no terminal', async (t) => {
+    const { hub, agent } = await start(t);
+    const evil = 'red \u001b[31mtext\u0007\u202e and\nmore';
+    await agent.sync({ acts: [makeAct(1, { message: evil })] });
+    const [event] = await eventsAbout(hub, 'Site');
+    assert.match(event?.message ?? '', /^red \[31mtext and more/);
+    await catchUp(agent);
+    const [item] = agent.items;
+    assert.ok(item);
+    const log = 'a\tb\n\u001b]0;title\u0007c';
+    const report = agent.report(item, { state: 'Failed', reason: evil, message: evil, logs: [log] });
+    assert.equal((await agent.sync({ reports: [report] })).code, 200);
+    const { rows } = await hub.hub.fleet.listDeliveries({ site: 'berlin' });
+    const kept = rows.find((row) => row.report !== undefined)?.report;
+    assert.deepEqual(
+      [kept?.reason, kept?.message, kept?.logs],
+      ['red [31mtext and more', 'red [31mtext and more', ['a\tb\n]0;titlec']],
+    );
+    const bad = agent.report(item, { uid: 'a\u001bb' });
+    assert.equal((await agent.sync({ reports: [bad] })).code, 422);
   });
 
   test('is an Event once: sent again, after a crash before the number was kept, and after a restart', async (t) => {

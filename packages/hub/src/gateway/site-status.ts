@@ -8,12 +8,14 @@ import {
   type Logger,
   type ObjectClient,
   type Site,
+  StatusError,
   type SyncRequest,
   sites,
 } from '@selvedge/api';
 import type { SiteKey } from '@selvedge/store';
 import type { EventRecorder } from '../controllers/event/event-recorder.ts';
 import { withCondition } from '../rollout/conditions.ts';
+import { SiteAllowance } from './site-allowance.ts';
 import { type ContactState, contactFindings, isFault, keptInstances } from './contact-findings.ts';
 
 type SiteStatus = NonNullable<Site['status']>;
@@ -30,6 +32,9 @@ export interface ContactFacts extends Omit<ContactState, 'instance'> {
 const maxAttempts = 5;
 /** A clock that drifts less than this is not written again. */
 const clockToleranceSeconds = 5;
+/** A site may change what stands on its Site so often at once, and then every five seconds. */
+const changesAtOnce = 30;
+const changeSeconds = 5;
 
 /** Writes what agents tell of themselves into the Site's status: only when it changed, so a quiet fleet writes nothing. */
 export class SiteStatusWriter {
@@ -38,6 +43,7 @@ export class SiteStatusWriter {
   readonly #log: Logger;
   readonly #recorder: EventRecorder;
   readonly #instance: string;
+  readonly #allowance: SiteAllowance;
 
   constructor(options: {
     client: ObjectClient;
@@ -51,16 +57,26 @@ export class SiteStatusWriter {
     this.#log = options.logger;
     this.#recorder = options.recorder;
     this.#instance = options.instance;
+    const limits = { burst: changesAtOnce, perSecond: 1 / changeSeconds };
+    this.#allowance = new SiteAllowance(options.clock, limits);
+  }
+
+  forget(site: string): void {
+    this.#allowance.forget(site);
   }
 
   /**
    * What is not written now is seen again at the next contact; so this only throws when the site spoke of itself, which it does
-   * not repeat once it was answered.
+   * not repeat once it was answered: `TooManyRequests` when it does so without a pause.
    */
   async observe(site: Site, facts: ContactFacts): Promise<void> {
     try {
       // Judged on the copy in memory first; read again only when there is something to write.
       if (this.#patchFor(site, facts) === undefined) return;
+      if (this.#allowance.take(facts.key.site, 1) === 0) {
+        const message = `the site changes what it says of itself too often: say it again in ${changeSeconds} s`;
+        throw new StatusError('TooManyRequests', message, { details: { retryAfterSeconds: changeSeconds } });
+      }
       await this.change(facts.key, (present) => this.#patchFor(present, facts));
     } catch (error) {
       if (isNotFound(error)) return;

@@ -163,6 +163,19 @@ describe('sync', { concurrency: false }, () => {
     assert.deepEqual((await rows())[0]?.report?.logs, ['a', 'b']);
   });
 
+  test('who reported a moment ago is heard of again long before the whole wait is over', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '5m' });
+    const agent = await hub.enrolledAgent('berlin');
+    await hub.assign('berlin', 'till', 'one');
+    await catchUp(agent);
+    const [item] = agent.items;
+    assert.ok(item);
+    await agent.sync({ reports: [agent.report(item, { state: 'Running' })] });
+    const started = performance.now();
+    assert.equal((await agent.sync()).code, 200);
+    assert.ok(performance.now() - started < 120_000);
+  });
+
   test('a quiet site renews when it was observed, but only of what the hub has, and never into the future', async (t) => {
     const hub = await TestHub.start(t, { syncWait: '1s' });
     const agent = await hub.enrolledAgent('berlin');

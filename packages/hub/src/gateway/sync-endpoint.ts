@@ -38,6 +38,8 @@ const maxResendDelaySeconds = 60;
 const wokenAtOnce = 32;
 /** The answer that asked may have been lost. */
 const askAgainMilliseconds = 600_000;
+/** Of the wait after a site has reported. */
+const shortestWaitSeconds = 10;
 
 /** `POST /sync/v1`: takes reports in, gives desired state out, and waits in between. */
 export class SyncEndpoint {
@@ -46,6 +48,8 @@ export class SyncEndpoint {
   readonly #woken = new Limiter(wokenAtOnce);
   /** Per site: for which pair of digests all reports were asked, so a difference that stays is seldom asked for. */
   readonly #askedReports = new Map<string, { pair: string; time: number }>();
+  /** Per site: when it brought reports last, while that is less than a whole wait ago. */
+  readonly #reportedAt = new Map<string, number>();
   /** Per site: what was sent last and how often. */
   readonly #sent = new Map<string, { what: string; times: number }>();
 
@@ -71,21 +75,25 @@ export class SyncEndpoint {
   /** After the site is gone. */
   forget(site: string): void {
     this.#askedReports.delete(site);
+    this.#reportedAt.delete(site);
     this.#sent.delete(site);
     this.#o.recovery.forget(site);
+    this.#o.status.forget(site);
+    this.#o.acts.forget(site);
   }
 
   async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
     const { site: name } = agent.key;
-    const deadline = this.#o.clock.now().getTime() + this.#waitMilliseconds(request);
-    this.#touch(name, request);
+    const deadline = this.#o.clock.now().getTime() + this.#waitMilliseconds(name, request);
     if (request.reports.length > 0) await this.#saveReports(name, request);
+    // After its reports: who reads that the site was heard of finds what it said.
+    this.#touch(name, request);
     const ackActs = await this.#saveActs(agent, request);
     let summary = await this.#summaryFor(agent, request);
     if (request.reportsDigest === summary.reportsDigest) this.#touch(name, request, request.observedTime);
     await this.#o.status.observe(agent.site, { request, key: agent.key, hub: summary });
     let isBehind: boolean | undefined;
-    if (request.held !== undefined || request.heldFault !== undefined) {
+    if (this.#o.recovery.concerns(agent.site, request)) {
       isBehind = await this.#o.recovery.receive(agent.key, request);
       // Rows may have come that reports were there for before.
       this.#askedReports.delete(name);
@@ -212,9 +220,20 @@ export class SyncEndpoint {
     });
   }
 
-  /** A little less than the whole wait at random, so that a fleet that came at once spreads out. */
-  #waitMilliseconds(request: SyncRequest): number {
-    const seconds = Math.min(this.#o.waitSeconds, request.maxWaitSeconds ?? Number.POSITIVE_INFINITY);
+  /**
+   * A little less than the whole wait at random, so that a fleet that came at once spreads out. A site that reported a while ago
+   * is heard of again after as long a while: whether a change lasts is asked soon after it.
+   */
+  #waitMilliseconds(site: string, request: SyncRequest): number {
+    const now = this.#o.clock.now().getTime();
+    if (request.reports.length > 0) this.#reportedAt.set(site, now);
+    const sinceReport = (now - (this.#reportedAt.get(site) ?? Number.NEGATIVE_INFINITY)) / 1000;
+    if (sinceReport > this.#o.waitSeconds) this.#reportedAt.delete(site);
+    const seconds = Math.min(
+      this.#o.waitSeconds,
+      request.maxWaitSeconds ?? Number.POSITIVE_INFINITY,
+      Math.max(shortestWaitSeconds, sinceReport),
+    );
     return seconds * 1000 * (0.9 + 0.1 * this.#o.random());
   }
 }

@@ -47,7 +47,7 @@ export function parseSyncRequest(body: unknown): CheckedSyncRequest {
       ? {
           refusal: {
             reason: reader.string(refusal['reason'], 'refusal.reason', refusalReason) as Refusal['reason'],
-            message: reader.string(refusal['message'], 'refusal.message', { max: 2_000 }),
+            message: reader.text(refusal['message'], 'refusal.message', { max: 2_000 }),
             epoch: reader.integer(refusal['epoch'], 'refusal.epoch', { min: 0 }),
           },
         }
@@ -94,12 +94,12 @@ export function parseEnrollRequest(body: unknown): EnrollRequest {
 }
 
 function parseAgentInfo(reader: BodyReader, fields: Readonly<Record<string, unknown>>): AgentInfo {
-  const runtime = reader.optionalString(fields['runtime'], 'agent.runtime', { max: 200 });
+  const runtime = reader.optionalText(fields['runtime'], 'agent.runtime', { max: 200 });
   return {
-    version: reader.string(fields['version'], 'agent.version', { max: 100 }),
-    hostname: reader.string(fields['hostname'], 'agent.hostname', { max: 253 }),
-    os: reader.string(fields['os'], 'agent.os', { max: 200 }),
-    architecture: reader.string(fields['architecture'], 'agent.architecture', { max: 50 }),
+    version: reader.text(fields['version'], 'agent.version', { max: 100 }),
+    hostname: reader.text(fields['hostname'], 'agent.hostname', { max: 253 }),
+    os: reader.text(fields['os'], 'agent.os', { max: 200 }),
+    architecture: reader.text(fields['architecture'], 'agent.architecture', { max: 50 }),
     ...(runtime === undefined ? {} : { runtime }),
   };
 }

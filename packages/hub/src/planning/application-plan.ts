@@ -9,9 +9,9 @@ import {
 } from '@selvedge/api';
 import { judgeApplicationRemoval } from '../controllers/removal/application-guard.ts';
 import { releaseFacts } from '../controllers/rollout/release-facts.ts';
-import { rolloutNumber } from '../controllers/rollout/rollout-history.ts';
+import { nextRolloutNumber } from '../controllers/rollout/next-rollout-number.ts';
 import { siteFacts } from '../controllers/rollout/site-facts.ts';
-import { isHubBehind } from '../resources/site-hold.ts';
+import { isProvenHubBehind } from '../resources/site-hold.ts';
 import { counted } from '../rollout/counted.ts';
 import { forecastRollout } from '../rollout/forecast-rollout.ts';
 import { resolveStrategy } from '../rollout/resolve-strategy.ts';
@@ -20,6 +20,7 @@ import { manifestChanges } from './manifest-changes.ts';
 import { type ImageKnowledge, planBytes } from './plan-bytes.ts';
 import type { PlanKnowledge } from './plan-knowledge.ts';
 import { plannedSites } from './planned-sites.ts';
+import { sharedPolicy } from './shared-policy.ts';
 import type { FoundReceivers } from './receivers.ts';
 import { type SiteChanges, siteChanges } from './site-changes.ts';
 import { typicalTimes, waveTimes, type WaveSite } from './wave-times.ts';
@@ -35,12 +36,12 @@ export function sitesToGive(knowledge: PlanKnowledge): Site[] {
   );
 }
 
-/** Puts the plan together. Pure. */
-export function applicationPlan(
+/** Puts the plan together. Reads and writes nothing. */
+export async function applicationPlan(
   knowledge: PlanKnowledge,
   found: FoundReceivers,
   images: ImageKnowledge,
-): ApplicationPlanStatus {
+): Promise<ApplicationPlanStatus> {
   const { application, release, stored, base, history } = knowledge;
   const { digest, sizeBytes } = release.spec;
   const sites = siteChanges(application, digest, knowledge);
@@ -67,7 +68,7 @@ export function applicationPlan(
       removed: plannedSites(sites.removed),
       unchanged: plannedSites(sites.unchanged),
     },
-    manifests: manifestChanges(base?.manifests ?? [], manifests, namespace),
+    manifests: await manifestChanges(base?.manifests ?? [], manifests, namespace),
     waves,
     bytes: planBytes(found.receivers, sizeBytes, images),
     ...(sites.removed.length === 0 ? {} : { removal: removalOf(knowledge, sites) }),
@@ -115,7 +116,7 @@ function removalOf(
   { application, allRows, sites: known, now }: PlanKnowledge,
   { removed, added, changed, unchanged }: SiteChanges,
 ): PlannedRemoval {
-  const behind = new Set(known.filter(isHubBehind).map(({ metadata }) => metadata.name));
+  const behind = new Set(known.filter(isProvenHubBehind).map(({ metadata }) => metadata.name));
   const targets = removed.filter((site) => !behind.has(site));
   const isEmpty = added.length + changed.length + unchanged.length === 0;
   const wanted = { targets, rows: allRows, ...(isEmpty ? { doubt: 'SelectorEmpty' as const } : {}) };
@@ -155,8 +156,12 @@ function forecast(knowledge: PlanKnowledge): PlannedWave[] {
 function rolloutInput(knowledge: PlanKnowledge): RolloutInput {
   const { application, release, stored, history, sites, rows, heartbeats, now } = knowledge;
   const { name, uid = '' } = application.metadata;
-  const [newest] = history;
-  const number = newest === undefined ? 1 : rolloutNumber(newest) + 1;
+  const number = nextRolloutNumber({
+    application: knowledge.previous ?? application,
+    rollouts: history,
+    releases: knowledge.releases,
+    rows: knowledge.allRows,
+  });
   const changes = siteChanges(application, release.spec.digest, knowledge);
   const selected = new Set([...changes.added, ...changes.changed, ...changes.unchanged]);
   return {
@@ -188,18 +193,8 @@ function rolloutInput(knowledge: PlanKnowledge): RolloutInput {
   };
 }
 
-/** One object per policy: what was found out about its windows is remembered by the object. */
 function policyReader(sites: readonly Site[]): (site: string) => SitePolicy {
-  const known = new Map<string, SitePolicy>();
-  const bySite = new Map(
-    sites.map(({ metadata, spec }) => {
-      const { hold: _, ...policy } = sitePolicy(spec);
-      const key = JSON.stringify(policy);
-      const shared = known.get(key) ?? policy;
-      known.set(key, shared);
-      return [metadata.name, shared];
-    }),
-  );
+  const bySite = new Map(sites.map(({ metadata, spec }) => [metadata.name, sharedPolicy(spec)]));
   return (site) => bySite.get(site) ?? sitePolicy(undefined);
 }
 
@@ -249,6 +244,11 @@ function notesOf(
   }
   if (sites.added.length + sites.changed.length + sites.unchanged.length === 0) {
     notes.push('no Site matches spec.placement.siteSelector');
+  }
+  if (found.hiddenImages > 0) {
+    notes.push(
+      `bytes: ${counted(found.hiddenImages, 'image')} named by variables of sites cannot be looked up: only for users who may list sites`,
+    );
   }
   if (found.areOthersLeftOut) {
     notes.push(

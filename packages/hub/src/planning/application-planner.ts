@@ -1,4 +1,11 @@
-import type { Application, ApplicationPlan, Clock, KubeObject, ObjectClient } from '@selvedge/api';
+import {
+  type Application,
+  type ApplicationPlan,
+  type Clock,
+  type KubeObject,
+  type ObjectClient,
+  sites,
+} from '@selvedge/api';
 import type { PreviewAction } from '@selvedge/apiserver';
 import type { FleetStore } from '@selvedge/store';
 import { Limiter } from '../concurrency/limiter.ts';
@@ -27,8 +34,15 @@ export function planAction(options: ApplicationPlannerOptions): PreviewAction {
   return {
     kind: { group: 'selvedge.dev', version: 'v1alpha1', kind: 'ApplicationPlan' },
     over: keepStanding,
-    preview: ({ object, previous }) =>
-      limiter.run(() => planApplication(options, object as Application, previous as Application | undefined)),
+    preview: ({ object, previous }, { user, authorizer }) => {
+      const { group, version, plural: resource } = sites;
+      const question = {
+        application: object as Application,
+        previous: previous as Application | undefined,
+        mayReadSites: authorizer.decide(user, { verb: 'list', group, version, resource }).allowed,
+      };
+      return limiter.run(() => planApplication(options, question));
+    },
   };
 }
 
@@ -54,16 +68,22 @@ function isRecord(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+interface PlanQuestion {
+  readonly application: Application;
+  readonly previous: Application | undefined;
+  /** Whoever asks may list Sites. */
+  readonly mayReadSites: boolean;
+}
+
 async function planApplication(
   options: ApplicationPlannerOptions,
-  application: Application,
-  previous: Application | undefined,
+  { application, previous, mayReadSites }: PlanQuestion,
 ): Promise<ApplicationPlan> {
   const sources = { client: options.client(), fleet: options.fleet, now: options.clock.now() };
   const knowledge = await readPlanKnowledge(sources, { application, previous });
   const { release, rows, releases } = knowledge;
-  const sites = sitesToGive(knowledge);
-  const found = await findReceivers(sources, { application, release, sites, rows, releases });
+  const question = { application, release, sites: sitesToGive(knowledge), rows, releases, mayReadSites };
+  const found = await findReceivers(sources, question);
   const wanted = imagesToLookUp(found.receivers);
   const layers = options.imageSizes
     ? await lookUp(options.imageSizes, wanted.slice(0, maxImagesLookedUp))
@@ -76,7 +96,7 @@ async function planApplication(
     apiVersion: 'selvedge.dev/v1alpha1',
     kind: 'ApplicationPlan',
     metadata: { name: application.metadata.name, namespace: application.metadata.namespace ?? '' },
-    status: applicationPlan(knowledge, found, { layers, reported: found.reported }),
+    status: await applicationPlan(knowledge, found, { layers, reported: found.reported }),
   };
 }
 

@@ -1,20 +1,30 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { canonicalJson, type KubeObject, type ManifestChange } from '@selvedge/api';
 import { stringify } from 'yaml';
-import { unifiedDiff } from './unified-diff.ts';
+import { maskSecrets } from './mask-secrets.ts';
+import { type DiffBudget, unifiedDiff } from './unified-diff.ts';
 
 const maxDiffCharacters = 64 * 1024;
 const maxAllCharacters = 1024 * 1024;
+/** Writing YAML takes some 20 µs per value. */
+const maxValues = 20_000;
+const maxAllValues = 60_000;
+/** Some ten milliseconds; enough for 2,000 lines that differ in one manifest, or 200 in each of a hundred. */
+const maxComparisons = 2_000_000;
 
-/** What becomes of each manifest, in the order of their names. Values of Secrets are masked. */
-export function manifestChanges(
+/**
+ * What becomes of each manifest, in the order of their names. Values of Secrets are masked. Work and memory are bounded for all
+ * manifests together, and others have their turn between two of them: whoever may plan chooses both texts.
+ */
+export async function manifestChanges(
   before: readonly KubeObject[],
   after: readonly KubeObject[],
   namespace: string,
-): { changes: ManifestChange[]; unchanged: number } {
+): Promise<{ changes: ManifestChange[]; unchanged: number }> {
   const [old, wanted] = [byResource(before, namespace), byResource(after, namespace)];
   const changes: ManifestChange[] = [];
   let unchanged = 0;
-  let left = maxAllCharacters;
+  const budget = { characters: maxAllCharacters, values: maxAllValues, comparisons: maxComparisons };
   for (const key of [...new Set([...old.keys(), ...wanted.keys()])].sort()) {
     const [from, to] = [old.get(key), wanted.get(key)];
     if (from && to && canonicalJson(from.manifest) === canonicalJson(to.manifest)) {
@@ -22,11 +32,9 @@ export function manifestChanges(
       continue;
     }
     const change = from === undefined ? 'Added' : to === undefined ? 'Removed' : 'Changed';
-    const [masked, maskedTo] = maskSecrets(from?.manifest, to?.manifest);
-    const text = unifiedDiff(yamlOf(masked), yamlOf(maskedTo));
-    const diff = shortened(text, Math.min(maxDiffCharacters, left));
-    left = Math.max(0, left - diff.length);
+    const diff = differenceOf(from?.manifest, to?.manifest, budget);
     changes.push({ change, resource: (to ?? from)?.resource ?? key, diff });
+    await turn();
   }
   return { changes, unchanged };
 }
@@ -49,53 +57,47 @@ function byResource(manifests: readonly KubeObject[], namespace: string): Map<st
   );
 }
 
+const leftOut = '(the rest is left out: it is too long)';
+
+/** What may still be spent on the differences of one plan. */
+interface PlanBudget extends DiffBudget {
+  characters: number;
+  /** Values that are written as YAML. */
+  values: number;
+}
+
+function differenceOf(from: KubeObject | undefined, to: KubeObject | undefined, budget: PlanBudget): string {
+  const most = Math.min(maxValues, budget.values);
+  const values = countValues(from, most) + countValues(to, most);
+  if (values > most || budget.characters === 0) return leftOut;
+  budget.values -= values;
+  const before = yamlOf(maskSecrets(from, to, 'masked (before)'));
+  const after = yamlOf(maskSecrets(to, from, 'masked (after)'));
+  const text = unifiedDiff(before, after, budget);
+  const diff = shortened(text, Math.min(maxDiffCharacters, budget.characters));
+  budget.characters = Math.max(0, budget.characters - diff.length);
+  return diff;
+}
+
+/** Counts no further than is asked. */
+function countValues(value: unknown, most: number): number {
+  if (typeof value !== 'object' || value === null) return 1;
+  let count = 1;
+  for (const item of Object.values(value)) {
+    count += countValues(item, most);
+    if (count > most) break;
+  }
+  return count;
+}
+
 function yamlOf(manifest: unknown): string {
   if (manifest === undefined) return '';
   // A long text on one line would be folded at places that move with every change.
-  return stringify(manifest, { sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false });
+  return stringify(JSON.parse(canonicalJson(manifest)), { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
 function shortened(text: string, most: number): string {
   if (text.length <= most) return text;
   const end = text.lastIndexOf('\n', most);
-  return `${text.slice(0, Math.max(0, end))}\n(the rest is left out: it is too long)`.trimStart();
-}
-
-const secretFields = ['data', 'stringData'] as const;
-
-/** Of a Secret only the keys are shown, and whether the value of each stays the same. */
-function maskSecrets(before: KubeObject | undefined, after: KubeObject | undefined): [unknown, unknown] {
-  return [
-    before && masked(before, after, 'masked (before)'),
-    after && masked(after, before, 'masked (after)'),
-  ];
-}
-
-function masked(manifest: KubeObject, other: KubeObject | undefined, mark: string): unknown {
-  if (manifest.kind !== 'Secret') return manifest;
-  const result: Record<string, unknown> = { ...manifest };
-  for (const field of secretFields) {
-    const values = manifest[field];
-    if (values === undefined) continue;
-    const others = other?.[field];
-    result[field] = isRecord(values)
-      ? Object.fromEntries(
-          Object.entries(values).map(([key, value]) => {
-            const isSame = isRecord(others) && Object.hasOwn(others, key) && others[key] === value;
-            return [key, isSame || other === undefined ? 'masked' : mark];
-          }),
-        )
-      : 'masked';
-  }
-  const { annotations } = manifest.metadata;
-  if (annotations !== undefined) {
-    // kubectl keeps the whole of what was applied here, values and all.
-    const { 'kubectl.kubernetes.io/last-applied-configuration': _, ...shown } = annotations;
-    result['metadata'] = { ...manifest.metadata, annotations: shown };
-  }
-  return result;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return `${text.slice(0, Math.max(0, end))}\n${leftOut}`.trimStart();
 }

@@ -296,30 +296,31 @@ describe('applications/plan on a hub', () => {
     });
   });
 
-  test('it needs the right to create applications/plan, and no other', async () => {
+  const asAccount = async (name: string, rules: unknown[]): Promise<HttpClient> => {
     const { server, ca } = await loadKubeconfig(hub.kubeconfigPath);
-    const asAccount = async (name: string, rules: unknown[]): Promise<HttpClient> => {
-      const metadata = { name, namespace: 'shop' };
-      const apiVersion = 'rbac.authorization.k8s.io/v1';
-      await client.create(serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', metadata });
-      await client.create<KubeObject>(roles, { apiVersion, kind: 'Role', metadata, rules });
-      const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name };
-      const subjects = [{ kind: 'ServiceAccount', ...metadata }];
-      await client.create<KubeObject>(bindings, {
-        apiVersion,
-        kind: 'RoleBinding',
-        metadata,
-        subjects,
-        roleRef,
-      });
-      const answer = await client.request<{ status: { token: string } }>({
-        method: 'POST',
-        path: resourcePath(serviceAccounts, { ...metadata, subresource: 'token' }),
-        body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} },
-      });
-      return createHttpClient({ server, ...(ca === undefined ? {} : { ca }), token: answer.status.token });
-    };
-    const apiGroups = ['selvedge.dev'];
+    const metadata = { name, namespace: 'shop' };
+    const apiVersion = 'rbac.authorization.k8s.io/v1';
+    await client.create(serviceAccounts, { apiVersion: 'v1', kind: 'ServiceAccount', metadata });
+    await client.create<KubeObject>(roles, { apiVersion, kind: 'Role', metadata, rules });
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name };
+    const subjects = [{ kind: 'ServiceAccount', ...metadata }];
+    await client.create<KubeObject>(bindings, {
+      apiVersion,
+      kind: 'RoleBinding',
+      metadata,
+      subjects,
+      roleRef,
+    });
+    const answer = await client.request<{ status: { token: string } }>({
+      method: 'POST',
+      path: resourcePath(serviceAccounts, { ...metadata, subresource: 'token' }),
+      body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} },
+    });
+    return createHttpClient({ server, ...(ca === undefined ? {} : { ca }), token: answer.status.token });
+  };
+  const apiGroups = ['selvedge.dev'];
+
+  test('it needs the right to create applications/plan, and no other', async () => {
     const writer = await asAccount('writer', [
       { apiGroups, resources: ['applications'], verbs: ['create', 'update'] },
     ]);
@@ -333,6 +334,71 @@ describe('applications/plan on a hub', () => {
       });
     } finally {
       await Promise.all([writer.close(), planner.close()]);
+    }
+  });
+
+  test('values of sites are told, and sent to a registry, only for those who may list Sites', async () => {
+    const secret = 'correct-horse';
+    await client.mergePatch(sites, { name: 'shop-1' }, { spec: { variables: { password: secret } } });
+    const image = `${registry.host}/shop/web:\${site.variables.password}`;
+    const guesser = await asAccount('guesser', [
+      { apiGroups, resources: ['applications/plan'], verbs: ['create'] },
+    ]);
+    try {
+      const asked = registry.requests.length;
+      await eventually(async () => {
+        const hidden = await ask(application(image), guesser);
+        assert.ok(!JSON.stringify(hidden).includes(secret));
+        assert.equal(hidden.status.bytes.images[0]?.name, image);
+        assert.equal(hidden.status.bytes.images[0]?.source, 'Unknown');
+        assert.ok(hidden.status.notes.some((note) => note.includes('only for users who may list sites')));
+      });
+      assert.equal(registry.requests.length, asked);
+      const shown = await plan(application(image));
+      assert.equal(shown.bytes.images[0]?.name, `${registry.host}/shop/web:${secret}`);
+      assert.ok(registry.requests.slice(asked).some((request) => request.includes(secret)));
+      assert.ok(!shown.notes.some((note) => note.includes('list sites')));
+    } finally {
+      await guesser.close();
+    }
+  });
+
+  test('what other namespaces have at the sites is counted only for those who may list Sites', async () => {
+    await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } });
+    const elsewhere = application(second);
+    await client.create(applications, {
+      ...elsewhere,
+      metadata: { name: 'foreign', namespace: 'other' },
+      spec: { ...elsewhere.spec, rollout: { waves: [{ name: 'all', percent: 100 }] } },
+    });
+    const local = await asAccount('local', [
+      { apiGroups, resources: ['applications/plan'], verbs: ['create'] },
+    ]);
+    try {
+      await eventually(async () => {
+        for (const site of ['shop-1', 'shop-2', 'shop-3', 'shop-4', 'shop-5', 'shop-6']) {
+          const now = new Date().toISOString();
+          const { rows, epoch } = await hub.fleet.siteState(site);
+          hub.fleet.touch({ site, lastSeenAt: now, agentEpoch: epoch, agentStateDigest: '' });
+          const row = rows.find((each) => each.namespace === 'other' && each.phase === 'Wanted');
+          assert.ok(row, site);
+          seq += 1;
+          const { release, digest } = row;
+          const id = 'Application/other/foreign';
+          const own = { id, uid: row.applicationUid, epoch: row.epoch, release, digest, seq };
+          const times = { sinceTime: now, observedTime: now, activatedTime: now };
+          const report = { ...own, ...times, state: 'Running' as const, runningDigest: digest };
+          await hub.fleet.saveReports(site, [report], now);
+        }
+      });
+      const body = { ...application(second), spec: { ...application(second).spec } };
+      await eventually(async () => {
+        const [all, few] = [await ask(body), await ask(body, local)];
+        assert.equal(all.status.bytes.images.length, 0, 'the sites have it already');
+        assert.equal(few.status.bytes.images[0]?.name, second);
+      });
+    } finally {
+      await local.close();
     }
   });
 });

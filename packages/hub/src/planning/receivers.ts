@@ -1,5 +1,6 @@
 import {
   type Application,
+  findReferences,
   type ObjectClient,
   type Release,
   releases,
@@ -22,6 +23,11 @@ export interface ReceiverQuestion {
   readonly rows: ReadonlyMap<string, DeliveryRow>;
   /** Releases of this application. */
   readonly releases: readonly Release[];
+  /**
+   * Whoever asks may read all Sites. Others are not shown the values of sites: images are named as the release writes them,
+   * and what other namespaces have at the sites is not looked at.
+   */
+  readonly mayReadSites: boolean;
 }
 
 export interface FoundReceivers {
@@ -30,29 +36,35 @@ export interface FoundReceivers {
   readonly reported: ReadonlyMap<string, number>;
   /** Images of other applications at these sites were not looked at. */
   readonly areOthersLeftOut: boolean;
+  /** Images that the release names by values of sites, which are not shown. */
+  readonly hiddenImages: number;
 }
 
 export async function findReceivers(
   sources: { client: ObjectClient; fleet: FleetStore },
   question: ReceiverQuestion,
 ): Promise<FoundReceivers> {
-  const { sites, rows } = question;
+  const { sites, rows, mayReadSites } = question;
+  const { namespace = '' } = question.application.metadata;
   const areOthersLeftOut = sites.length > maxSitesLookedInto;
   const rowsOf = new Map<string, readonly DeliveryRow[]>();
   let known = question.releases;
   if (areOthersLeftOut) {
     for (const [site, row] of rows) rowsOf.set(site, [row]);
   } else if (sites.length > 0) {
-    known = (await sources.client.list<Release>(releases)).items;
+    known = (await sources.client.list<Release>(releases, mayReadSites ? {} : { namespace })).items;
     for (const { metadata } of sites) {
       const found = await sources.fleet.listDeliveries({ site: metadata.name });
       rowsOf.set(
         metadata.name,
-        found.rows.filter((row) => row.phase === 'Wanted'),
+        found.rows.filter((row) => row.phase === 'Wanted' && (mayReadSites || row.namespace === namespace)),
       );
     }
   }
   const findRelease = releaseFinder(known);
+  const namesAt = mayReadSites
+    ? imagesAt
+    : (site: Site, ...rest: ReleaseOf) => imagesAt(withoutValues(site), ...rest);
   const sizes = knownImageSizes([...rows.values(), ...[...rowsOf.values()].flat()]);
   const reported = new Map([...sizes].map(([name, bytes]) => [fullImageName(name), bytes]));
   const receivers = sites.map((site): Receiver => {
@@ -61,12 +73,23 @@ export async function findReceivers(
     return {
       site: site.metadata.name,
       architecture: ociArchitecture(site.status?.agent?.architecture),
-      needed: imagesAt(site, question.application, question.release),
-      held: own.flatMap((row) => heldBy(row, site, findRelease)).map(fullImageName),
+      needed: namesAt(site, question.application, question.release),
+      held: own
+        .flatMap((row) => heldBy(row, findRelease, (...release) => namesAt(site, ...release)))
+        .map(fullImageName),
       hasManifests: has.has(question.release.spec.digest),
     };
   });
-  return { receivers, reported, areOthersLeftOut };
+  const byValues = (question.release.spec.images ?? []).filter(namesValue);
+  return { receivers, reported, areOthersLeftOut, hiddenImages: mayReadSites ? 0 : byValues.length };
+}
+
+function namesValue(image: string): boolean {
+  return findReferences(image).some(({ kind }) => kind === 'variable');
+}
+
+function withoutValues({ spec, ...site }: Site): Site {
+  return { ...site, spec: { ...spec, variables: {} } };
 }
 
 /** `process.arch` of Node, as agents report it, in the words of OCI images (GOARCH). */
@@ -102,20 +125,26 @@ function digestsThere({ report }: DeliveryRow): string[] {
   ];
 }
 
-function heldBy(row: DeliveryRow, site: Site, findRelease: FindRelease): string[] {
+type ReleaseOf = [application: Pick<Application, 'metadata'>, release: Release];
+
+function heldBy(
+  row: DeliveryRow,
+  findRelease: FindRelease,
+  namesOf: (...release: ReleaseOf) => string[],
+): string[] {
   const releasesThere = digestsThere(row).map((digest) => findRelease(row, digest));
   return [
     ...releasesThere.flatMap((release) =>
       release === undefined
         ? []
-        : imagesAt(site, { metadata: { name: row.application, namespace: row.namespace } }, release),
+        : namesOf({ metadata: { name: row.application, namespace: row.namespace } }, release),
     ),
     ...(row.report?.images ?? []).map(({ name }) => name),
   ];
 }
 
 /** With the site's own values in their names. */
-function imagesAt(site: Site, application: Pick<Application, 'metadata'>, release: Release): string[] {
+function imagesAt(site: Site, ...[application, release]: ReleaseOf): string[] {
   const { value } = resolveReferences(release.spec.images ?? [], {
     siteName: site.metadata.name,
     siteVariables: site.spec?.variables ?? {},

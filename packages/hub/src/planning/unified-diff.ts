@@ -1,6 +1,12 @@
-/** Beyond so many differing lines nobody reads a minimal difference: all of the old is shown removed, all of the new added. */
-const maxEdits = 1_000;
 const contextLines = 3;
+
+/**
+ * How much may still be spent on finding minimal differences: comparisons of lines, shared by all texts of one plan. Where it
+ * runs out, all of the old is shown removed and all of the new added.
+ */
+export interface DiffBudget {
+  comparisons: number;
+}
 
 interface Edit {
   readonly kind: ' ' | '-' | '+';
@@ -8,8 +14,8 @@ interface Edit {
 }
 
 /** Unified difference of two texts, line by line, without file names; '' when they are equal. */
-export function unifiedDiff(before: string, after: string): string {
-  const edits = diffLines(linesOf(before), linesOf(after));
+export function unifiedDiff(before: string, after: string, budget: DiffBudget): string {
+  const edits = diffLines(linesOf(before), linesOf(after), budget);
   const isNear = nearChange(edits);
   const out: string[] = [];
   let [oldLine, newLine] = [1, 1];
@@ -21,7 +27,7 @@ export function unifiedDiff(before: string, after: string): string {
     const newCount = part.filter(({ kind }) => kind !== '-').length;
     if (isNear[first]) {
       out.push(`@@ -${range(oldLine, oldCount)} +${range(newLine, newCount)} @@`);
-      out.push(...part.map(({ kind, line }) => `${kind}${line}`));
+      for (const { kind, line } of part) out.push(`${kind}${line}`);
     }
     oldLine += oldCount;
     newLine += newCount;
@@ -51,64 +57,94 @@ function nearChange(edits: readonly Edit[]): boolean[] {
   return near;
 }
 
-function diffLines(before: readonly string[], after: readonly string[]): Edit[] {
+function diffLines(before: readonly string[], after: readonly string[], budget: DiffBudget): Edit[] {
   let start = 0;
   while (start < before.length && start < after.length && before[start] === after[start]) start += 1;
   let end = 0;
   const shorter = Math.min(before.length, after.length) - start;
   while (end < shorter && before[before.length - 1 - end] === after[after.length - 1 - end]) end += 1;
   const same = (line: string): Edit => ({ kind: ' ', line });
+  const [old, wanted] = [before.slice(start, before.length - end), after.slice(start, after.length - end)];
   return [
     ...before.slice(0, start).map(same),
-    ...shortestEdits(before.slice(start, before.length - end), after.slice(start, after.length - end)),
+    ...(shortestEdits(old, wanted, budget) ?? allReplaced(old, wanted)),
     ...before.slice(before.length - end).map(same),
   ];
 }
 
-/** E. W. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): the greedy one, with the trace kept. */
-function shortestEdits(before: readonly string[], after: readonly string[]): Edit[] {
-  const trace: Map<number, number>[] = [];
-  let reached = new Map<number, number>([[1, 0]]);
-  const most = Math.min(before.length + after.length, maxEdits);
-  for (let d = 0; d <= most; d++) {
-    trace.push(reached);
-    const next = new Map(reached);
-    for (let k = -d; k <= d; k += 2) {
-      let x = stepsDown(reached, k, d) ? (reached.get(k + 1) ?? 0) : (reached.get(k - 1) ?? 0) + 1;
-      let y = x - k;
-      while (x < before.length && y < after.length && before[x] === after[y]) {
-        x += 1;
-        y += 1;
-      }
-      next.set(k, x);
-      if (x >= before.length && y >= after.length) return walkBack(trace, before, after);
-    }
-    reached = next;
-  }
+function allReplaced(before: readonly string[], after: readonly string[]): Edit[] {
   return [
     ...before.map((line): Edit => ({ kind: '-', line })),
     ...after.map((line): Edit => ({ kind: '+', line })),
   ];
 }
 
-function stepsDown(reached: ReadonlyMap<number, number>, k: number, d: number): boolean {
-  return k === -d || (k !== d && (reached.get(k - 1) ?? -1) < (reached.get(k + 1) ?? -1));
-}
+/**
+ * For each round d of the search, how far the diagonals -d, -d+2, … d reached: x, at index (k + d) / 2. Each round is no longer
+ * than what it cost, so the budget bounds the memory too.
+ */
+type Trace = Int32Array[];
 
-function walkBack(
-  trace: readonly ReadonlyMap<number, number>[],
+/**
+ * E. W. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): the greedy one, with the trace kept. `undefined`:
+ * the budget ran out.
+ */
+function shortestEdits(
   before: readonly string[],
   after: readonly string[],
-): Edit[] {
+  budget: DiffBudget,
+): Edit[] | undefined {
+  const [old, wanted] = numbered(before, after);
+  const trace: Trace = [];
+  for (let d = 0; d <= old.length + wanted.length; d++) {
+    const reached = new Int32Array(d + 1);
+    for (let k = -d; k <= d; k += 2) {
+      if (budget.comparisons <= 0) return undefined;
+      const from = previousDiagonal(trace, k, d);
+      const start = d === 0 ? 0 : reachedBy(trace, from, d - 1) + (from < k ? 1 : 0);
+      let x = start;
+      while (x < old.length && x - k < wanted.length && old[x] === wanted[x - k]) x += 1;
+      budget.comparisons -= x - start + 1;
+      reached[(k + d) / 2] = x;
+      if (x >= old.length && x - k >= wanted.length) {
+        trace.push(reached);
+        return walkBack(trace, before, after);
+      }
+    }
+    trace.push(reached);
+  }
+  return undefined;
+}
+
+/** Equal lines as equal numbers: long lines are compared once. */
+function numbered(before: readonly string[], after: readonly string[]): [Int32Array, Int32Array] {
+  const numbers = new Map<string, number>();
+  const numberOf = (line: string): number => {
+    const known = numbers.get(line) ?? numbers.size;
+    numbers.set(line, known);
+    return known;
+  };
+  return [Int32Array.from(before, numberOf), Int32Array.from(after, numberOf)];
+}
+
+function reachedBy(trace: Trace, k: number, d: number): number {
+  return trace[d]?.[(k + d) / 2] ?? -1;
+}
+
+/** The diagonal of the round before from which `k` is reached: k + 1 by a line that is added, k - 1 by one removed. */
+function previousDiagonal(trace: Trace, k: number, d: number): number {
+  const isAdded = k === -d || (k !== d && reachedBy(trace, k - 1, d - 1) < reachedBy(trace, k + 1, d - 1));
+  return isAdded ? k + 1 : k - 1;
+}
+
+function walkBack(trace: Trace, before: readonly string[], after: readonly string[]): Edit[] {
   const edits: Edit[] = [];
   let [x, y] = [before.length, after.length];
   for (let d = trace.length - 1; d >= 0; d--) {
-    const reached = trace[d] ?? new Map<number, number>();
-    const k = x - y;
-    const previousK = stepsDown(reached, k, d) ? k + 1 : k - 1;
-    const previousX = reached.get(previousK) ?? 0;
-    const previousY = previousX - previousK;
-    while (x > previousX && y > previousY && x > 0 && y > 0) {
+    const from = previousDiagonal(trace, x - y, d);
+    const previousX = d === 0 ? 0 : reachedBy(trace, from, d - 1);
+    const previousY = d === 0 ? 0 : previousX - from;
+    while (x > previousX && y > previousY) {
       edits.push({ kind: ' ', line: before[x - 1] ?? '' });
       x -= 1;
       y -= 1;

@@ -1,67 +1,91 @@
 import type { Clock, Logger } from '@selvedge/api';
 import { Limiter } from '../concurrency/limiter.ts';
-import { parseImageReference } from './image-reference.ts';
-import { fetchImageLayers, type ImageLayer, ImageLookupError } from './registry-client.ts';
+import { type ImageReference, parseImageReference } from './image-reference.ts';
+import {
+  fetchImageLayers,
+  type ImageLayer,
+  ImageLookupError,
+  type NamedRegistries,
+} from './registry-client.ts';
 
 export type FoundLayers = { readonly layers: readonly ImageLayer[] } | { readonly unknown: string };
 
 export interface ImageSizesOptions {
-  /** `host[:port]` of registries that speak http, and may be at an address of this machine. */
+  /** `host[:port]` of registries that speak http, and may be at any address. */
   readonly insecureRegistries: readonly string[];
+  /** `host[:port]` of registries that speak https, and may be at any address. */
+  readonly privateRegistries: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 const maxAtOnce = 4;
 const maxKept = 1_000;
+/** Of all images that are kept. */
+const maxLayersKept = 20_000;
 /** Whoever may plan chooses the names: the hub is not to knock at every door of its network for them. */
 const maxRegistries = 20;
 const registriesKeptMilliseconds = 10 * 60_000;
 /** A tag may be moved; a registry that could not be asked may come back. */
 const keptMilliseconds = { found: 10 * 60_000, unknown: 60_000 };
 
+interface Kept {
+  until: number;
+  /** Layers that it keeps in memory. */
+  layers: number;
+  readonly found: Promise<FoundLayers>;
+}
+
 /** What registries say of images; asked few at a time, and not again for a while. */
 export class ImageSizes {
   readonly #options: ImageSizesOptions;
-  readonly #insecure: ReadonlySet<string>;
+  readonly #named: NamedRegistries;
   readonly #limiter = new Limiter(maxAtOnce);
   /** Host → when it was last asked. */
   readonly #registries = new Map<string, number>();
-  readonly #kept = new Map<string, { until: number; found: Promise<FoundLayers> }>();
+  readonly #kept = new Map<string, Kept>();
+  #layersKept = 0;
 
   constructor(options: ImageSizesOptions) {
     this.#options = options;
-    this.#insecure = new Set(options.insecureRegistries);
+    this.#named = {
+      insecure: new Set(options.insecureRegistries),
+      private: new Set(options.privateRegistries),
+    };
   }
 
   /** Layers of an image for an architecture as OCI names it. Never throws; after `signal` nothing more is asked. */
-  find(image: string, architecture: string, signal: AbortSignal): Promise<FoundLayers> {
+  async find(image: string, architecture: string, signal: AbortSignal): Promise<FoundLayers> {
+    const reference = parseImageReference(image);
+    if (reference === undefined) return { unknown: 'its name is none that a registry could be asked for' };
     const key = `${architecture} ${image}`;
     const now = this.#options.clock.now().getTime();
     const kept = this.#kept.get(key);
     if (kept !== undefined && kept.until > now) return kept.found;
-    const entry = { until: now + keptMilliseconds.found, found: this.#ask(image, architecture, signal) };
+    const found = this.#ask({ image, reference }, architecture, signal);
+    const entry: Kept = { until: now + keptMilliseconds.found, layers: 0, found };
     this.#keep(key, entry);
-    void entry.found.then((found) => {
-      if ('layers' in found) return;
-      // One that was cut short says nothing about the registry.
-      if (signal.aborted) this.#kept.delete(key);
-      else entry.until = now + keptMilliseconds.unknown;
-    });
-    return entry.found;
+    const answer = await found;
+    if (this.#kept.get(key) !== entry) return answer;
+    if ('layers' in answer) this.#weigh(entry, answer.layers.length);
+    // One that was cut short says nothing about the registry.
+    else if (signal.aborted) this.#forget(key);
+    else entry.until = now + keptMilliseconds.unknown;
+    return answer;
   }
 
-  async #ask(image: string, architecture: string, signal: AbortSignal): Promise<FoundLayers> {
-    const reference = parseImageReference(image);
-    if (reference === undefined) return { unknown: 'its name is none that a registry could be asked for' };
+  async #ask(
+    { image, reference }: { image: string; reference: ImageReference },
+    architecture: string,
+    signal: AbortSignal,
+  ): Promise<FoundLayers> {
     if (!this.#mayAsk(reference.host)) {
       return { unknown: `more than ${maxRegistries} registries were asked for within 10 minutes` };
     }
-    const isTrusted = this.#insecure.has(reference.registry);
     try {
       return await this.#limiter.run(async () => {
         if (signal.aborted) return { unknown: 'the registries took too long' };
-        return { layers: await fetchImageLayers(reference, { architecture, isTrusted, signal }) };
+        return { layers: await fetchImageLayers(reference, { architecture, named: this.#named, signal }) };
       });
     } catch (error) {
       if (!(error instanceof ImageLookupError)) throw error;
@@ -81,10 +105,25 @@ export class ImageSizes {
     return true;
   }
 
-  #keep(key: string, entry: { until: number; found: Promise<FoundLayers> }): void {
-    this.#kept.delete(key);
+  #keep(key: string, entry: Kept): void {
+    this.#forget(key);
     this.#kept.set(key, entry);
+    if (this.#kept.size > maxKept) this.#forgetOldest();
+  }
+
+  #weigh(entry: Kept, layers: number): void {
+    entry.layers = layers;
+    this.#layersKept += layers;
+    while (this.#layersKept > maxLayersKept) this.#forgetOldest();
+  }
+
+  #forgetOldest(): void {
     const [oldest] = this.#kept.keys();
-    if (this.#kept.size > maxKept && oldest !== undefined) this.#kept.delete(oldest);
+    if (oldest !== undefined) this.#forget(oldest);
+  }
+
+  #forget(key: string): void {
+    this.#layersKept -= this.#kept.get(key)?.layers ?? 0;
+    this.#kept.delete(key);
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { describe, test } from 'node:test';
 import { createLogger } from '@selvedge/api/node';
 import { FakeClock } from '@selvedge/testkit';
@@ -10,7 +11,7 @@ import { TestRegistry } from './testing/test-registry.ts';
 const never = new AbortController().signal;
 const logger = createLogger({ level: 'silent' });
 const sizesOf = (registry: TestRegistry, clock = new FakeClock()) =>
-  new ImageSizes({ insecureRegistries: [registry.host], clock, logger });
+  new ImageSizes({ insecureRegistries: [registry.host], privateRegistries: [], clock, logger });
 const total = (found: FoundLayers): number | string =>
   'layers' in found ? found.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0) : found.unknown;
 
@@ -68,7 +69,7 @@ describe('what registries say of images', () => {
     assert.equal(total(await sizes.find(image, 'amd64', never)), 107);
     const forged = `${registry.host}/web@sha256:${'0'.repeat(64)}`;
     registry.override = (_req, res) => Boolean(res.end('{"layers":[]}'));
-    assert.match(String(total(await sizes.find(forged, 'amd64', never))), /another digest/);
+    assert.match(String(total(await sizes.find(forged, 'amd64', never))), /cannot be asked/);
   });
 
   test('a registry that hands out tokens to anybody is asked with one', async () => {
@@ -103,18 +104,91 @@ describe('what registries say of images', () => {
     const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
     registry.override = (_req, res) =>
       Boolean(res.writeHead(307, { location: `http://${registry.host}/secret` }).end());
-    assert.match(String(total(await sizesOf(registry).find(image, 'amd64', never))), /answered 307/);
+    assert.match(String(total(await sizesOf(registry).find(image, 'amd64', never))), /cannot be asked/);
     assert.equal(registry.requests.length, 1);
   });
 
-  test('a realm elsewhere is not asked over http', async () => {
+  test('a realm elsewhere is not asked, be it over http or https, at a public address or one of the hub', async () => {
     await using registry = await TestRegistry.start();
     await using other = await TestRegistry.start();
     const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
+    for (const realm of [
+      `http://${other.host}/token`,
+      `https://${other.host}/token`,
+      `https://${registry.host}/token`,
+      `http://user@${registry.host}/token`,
+      'https://auth.docker.io/token',
+      'https://gitlab.com/jwt/auth',
+    ]) {
+      registry.override = (_req, res) =>
+        Boolean(res.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end());
+      const found = await sizesOf(registry).find(image, 'amd64', never);
+      assert.deepEqual(found, { unknown: `${registry.host} asks for credentials` }, realm);
+    }
+    assert.equal(other.connections, 0);
+    assert.equal(registry.requests.length, 6);
+  });
+
+  test('a private registry may name another private registry for its tokens, and nobody else', async () => {
+    await using registry = await TestRegistry.start();
+    await using tokens = await TestRegistry.start();
+    await using stranger = await TestRegistry.start();
+    const sizes = (host: string) =>
+      new ImageSizes({
+        insecureRegistries: [registry.host],
+        privateRegistries: [registry.host, host],
+        clock: new FakeClock(),
+        logger,
+      });
+    const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
     registry.override = (_req, res) =>
-      Boolean(res.writeHead(401, { 'www-authenticate': `Bearer realm="http://${other.host}/token"` }).end());
-    assert.match(String(total(await sizesOf(registry).find(image, 'amd64', never))), /asks for credentials/);
-    assert.deepEqual(other.requests, []);
+      Boolean(
+        res.writeHead(401, { 'www-authenticate': `Bearer realm="https://${tokens.host}/token"` }).end(),
+      );
+    const unnamed = await sizes(stranger.host).find(image, 'amd64', never);
+    assert.deepEqual(
+      [unnamed, tokens.connections],
+      [{ unknown: `${registry.host} asks for credentials` }, 0],
+    );
+    // It is spoken to; that it speaks no TLS is another matter.
+    const named = await sizes(tokens.host).find(image, 'amd64', never);
+    assert.deepEqual([named, tokens.connections], [{ unknown: `${registry.host} cannot be asked` }, 1]);
+  });
+
+  test('of an answer no more is kept than an image manifest has', async () => {
+    await using registry = await TestRegistry.start();
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const manifest = (count: number, of = digest) =>
+      JSON.stringify({
+        config: { digest, size: 1 },
+        layers: Array.from({ length: count }, () => ({ digest: of, size: 1 })),
+      });
+    const answers = {
+      many: manifest(201),
+      long: manifest(1, `sha256:${'a'.repeat(100_000)}`),
+      fits: manifest(200),
+    };
+    for (const [name, body] of Object.entries(answers)) {
+      registry.override = (_req, res) => Boolean(res.end(body));
+      const found = await sizesOf(registry).find(`${registry.host}/${name}:1`, 'amd64', never);
+      assert.equal(total(found), name === 'fits' ? 201 : `${registry.host} cannot be asked`, name);
+    }
+  });
+
+  test('images of many layers make older answers forgotten', async () => {
+    await using registry = await TestRegistry.start();
+    const sizes = sizesOf(registry);
+    const names = Array.from({ length: 200 }, (_, i) => `layer-${i}`);
+    const layers = { amd64: Object.fromEntries(names.map((name) => [name, 1])) };
+    const images = Array.from({ length: 100 }, (_, i) =>
+      registry.add(`web-${i}`, '1', { layers, isSingle: true }),
+    );
+    for (const image of images) assert.equal(total(await sizes.find(image, 'amd64', never)), 300);
+    assert.equal(registry.requests.length, 100);
+    await sizes.find(images[99] ?? '', 'amd64', never);
+    assert.equal(registry.requests.length, 100, 'the newest is kept');
+    await sizes.find(images[0] ?? '', 'amd64', never);
+    assert.equal(registry.requests.length, 101, 'the oldest is not');
   });
 
   for (const [what, answer] of [
@@ -168,7 +242,12 @@ describe('what registries say of images', () => {
 
   test('a registry at an address of this machine is asked only when the operator named it', async () => {
     await using registry = await TestRegistry.start();
-    const sizes = new ImageSizes({ insecureRegistries: [], clock: new FakeClock(), logger });
+    const sizes = new ImageSizes({
+      insecureRegistries: [],
+      privateRegistries: [],
+      clock: new FakeClock(),
+      logger,
+    });
     const port = registry.host.split(':')[1];
     for (const host of [registry.host, `localhost:${port}`, `[::1]:${port}`, `[::ffff:127.0.0.1]:${port}`]) {
       const found = await sizes.find(`${host}/web:1`, 'amd64', never);
@@ -177,7 +256,7 @@ describe('what registries say of images', () => {
     assert.equal(registry.connections, 0);
   });
 
-  test('addresses of this machine, of its own link and of metadata services are refused, others not', () => {
+  test('addresses of this machine, its link, private networks and metadata services are refused, others not', () => {
     for (const address of [
       '127.0.0.1',
       '127.8.8.8',
@@ -188,10 +267,32 @@ describe('what registries say of images', () => {
       'fe80::1',
       '::ffff:127.0.0.1',
       'fd00:ec2::254',
+      'fe80::1%eth0',
+      '::127.0.0.1',
+      '64:ff9b::7f00:1',
+      '64:ff9b::a9fe:a9fe',
+      '64:ff9b:1::7f00:1',
+      '2001:0:1::1',
+      '2002:7f00:1::',
+      '100.100.100.200',
+      '168.63.129.16',
+      '64:ff9b::168.63.129.16',
+      '192.0.0.192',
+      'fd20:ce::254',
+      '10.0.0.5',
+      '172.31.0.1',
+      '192.168.1.9',
+      '::ffff:192.168.1.9',
+      '255.255.255.255',
+      'ff02::1',
+      'no address',
     ]) {
       assert.ok(isRefusedAddress(address), address);
     }
-    for (const address of ['10.0.0.5', '192.168.1.9', '203.0.113.7', '2001:db8::1']) {
+    for (const { address } of Object.values(networkInterfaces()).flatMap((found) => found ?? [])) {
+      assert.ok(isRefusedAddress(address), address);
+    }
+    for (const address of ['172.32.0.1', '203.0.113.7', '2001:db8::1', '64:ff9b::203.0.113.7']) {
       assert.ok(!isRefusedAddress(address), address);
     }
   });

@@ -24,6 +24,8 @@ export interface RemovalCase {
   readonly population: number;
   /** How many went within the last hour. */
   readonly recent: number;
+  /** How many of those are among the population again. Default: none. */
+  readonly returned?: number;
   readonly limits: RemovalLimits;
   /** The targets follow from a list that may well be wrong: however few they are, a person has to look. */
   readonly doubt?: Exclude<RemovalHoldReason, 'TooMany'>;
@@ -44,14 +46,19 @@ export function removalAllowance({ sites, percent }: RemovalLimits, population: 
 
 /** Whether a removal may be carried out now. Pure; the whole of it or nothing. */
 export function judgeRemoval(removal: RemovalCase): RemovalVerdict {
-  const { targets, population, recent, limits, doubt, digest, approvedDigest } = removal;
+  const { targets, recent, doubt, digest, approvedDigest } = removal;
   if (targets === 0) return { kind: 'Go', isApproved: false };
   // What could not be read cannot have been approved.
   if (doubt === 'SourceFailed') return held(removal, doubt);
   if (approvedDigest === digest) return { kind: 'Go', isApproved: true };
   if (doubt !== undefined) return held(removal, doubt);
-  const isWithin = targets + recent <= removalAllowance(limits, population + recent);
+  const isWithin = targets + recent <= allowanceOf(removal);
   return isWithin ? { kind: 'Go', isApproved: false } : held(removal, 'TooMany');
+}
+
+/** Of all that there were an hour ago. */
+function allowanceOf({ limits, population, recent, returned = 0 }: RemovalCase): number {
+  return removalAllowance(limits, population + recent - returned);
 }
 
 function held(removal: RemovalCase, reason: RemovalHoldReason): RemovalVerdict {
@@ -62,14 +69,14 @@ function held(removal: RemovalCase, reason: RemovalHoldReason): RemovalVerdict {
 }
 
 function whyHeld(removal: RemovalCase, reason: RemovalHoldReason): string {
-  const { what, population, recent, limits } = removal;
+  const { what, recent } = removal;
   switch (reason) {
     case 'SourceFailed':
       return `${what}, but the Sites could not be read: nothing is removed before they are.`;
     case 'SelectorEmpty':
       return `${what}, because its placement selects no site at all: nothing is removed before a person approves.`;
     case 'TooMany': {
-      const allowed = removalAllowance(limits, population + recent);
+      const allowed = allowanceOf(removal);
       const before = recent === 0 ? '' : `, and ${recent} went already`;
       return `${what}: the guard lets ${counted(allowed, 'site')} go within an hour${before}. Nothing is removed before a person approves.`;
     }

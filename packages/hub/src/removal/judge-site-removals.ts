@@ -6,7 +6,7 @@ import { removalFinalizer } from './removal-finalizer.ts';
 export interface SiteRemovals {
   /** Every Site that there is. */
   readonly sites: readonly Site[];
-  /** UIDs of Sites that were let go within the last hour; some may still be there, when the hub ended in between. */
+  /** UIDs of Sites that were let go within the last hour; some may still be there, when the hub ended in between. No consent. */
   readonly recent: ReadonlySet<string>;
   readonly limits: RemovalLimits;
 }
@@ -32,14 +32,12 @@ export function isLeaving({ metadata }: Site): boolean {
  */
 export function judgeSiteRemovals({ sites, recent, limits }: SiteRemovals): SiteRemovalVerdict {
   const leaving = sites.filter(isLeaving);
-  const wasLetGo = (site: Site) => recent.has(site.metadata.uid ?? '');
-  const approved = leaving.filter((site) => wasLetGo(site) || isApproved(site));
-  const rest = leaving.filter((site) => !approved.includes(site));
-  const newlyApproved = approved.filter((site) => !wasLetGo(site)).length;
-  const gone = recent.size - leaving.filter(wasLetGo).length;
+  const approved = leaving.filter(isApproved);
+  const rest = leaving.filter((site) => !isApproved(site));
+  const gone = recent.size - leaving.filter(({ metadata }) => recent.has(metadata.uid ?? '')).length;
   const population = sites.length + gone;
   const allowed = removalAllowance(limits, population);
-  const spent = recent.size + newlyApproved;
+  const spent = gone + approved.length;
   if (rest.length + spent <= allowed) return { go: leaving, held: [], message: '' };
   const before = spent === 0 ? '' : `, and ${spent} went already`;
   return {

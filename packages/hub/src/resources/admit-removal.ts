@@ -1,27 +1,32 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Application, type KubeObject, type ResourceRef, type Site, StatusError } from '@selvedge/api';
+import type { Application, KubeObject, ResourceRef, Site } from '@selvedge/api';
 import type { AdmissionContext } from '@selvedge/apiserver';
+import { defaultRemovalLimits, type RemovalLimits } from '../removal/judge-removal.ts';
 import { removalFinalizer } from '../removal/removal-finalizer.ts';
+import { requireApproval } from './require-approval.ts';
 
 /**
- * Refuses what lets a held removal go to everybody without the verb `approve` on the kind: consent, a wider guard while
- * something is held, and taking the finalizer away by hand.
+ * Refuses what lets a removal pass the guard to everybody without the verb `approve` on the kind: consent, a wider guard, and
+ * taking the finalizer of an object under deletion away.
  */
 export function admitRemoval(
   ref: ResourceRef,
 ): (object: KubeObject, previous: KubeObject | undefined, context: AdmissionContext) => Promise<void> {
-  return async (object, previous, { user, authorizer }) => {
+  return async (object, previous, context) => {
     const act = actOfApproval(object as Guarded, previous as Guarded | undefined);
-    if (act === undefined) return;
-    const { name, namespace } = object.metadata;
-    const { group, version, plural } = ref;
-    const wanted = { verb: 'approve', group, version, resource: plural, namespace, name };
-    if (authorizer.decide(user, wanted).allowed) return;
-    throw new StatusError(
-      'Forbidden',
-      `${plural}.${group} "${name}" is forbidden: User "${user.name}" cannot ${act}: that needs the verb "approve" on ${plural} in API group "${group}"${namespace === undefined ? '' : ` in the namespace "${namespace}"`}`,
-    );
+    if (act !== undefined) requireApproval(act, { object, ref }, context);
   };
+}
+
+/**
+ * The object with the finalizer that it had. Clients that send whole objects leave it out, and nobody has to be able to take it
+ * off a living one: deleted then, it would be gone before the guard has seen it.
+ */
+export function withRemovalFinalizer<T extends KubeObject>(object: T, previous: KubeObject | undefined): T {
+  if (previous === undefined || previous.metadata.deletionTimestamp !== undefined) return object;
+  if (!hasFinalizer(previous) || hasFinalizer(object)) return object;
+  const finalizers = [...(object.metadata.finalizers ?? []), removalFinalizer];
+  return { ...object, metadata: { ...object.metadata, finalizers } };
 }
 
 type Guarded = Application | Site;
@@ -30,17 +35,19 @@ function actOfApproval(object: Guarded, previous: Guarded | undefined): string |
   const approved = object.spec?.removal?.approved;
   if (approved !== undefined && !isDeepStrictEqual(approved, previous?.spec?.removal?.approved))
     return 'approve a removal (spec.removal.approved)';
-  if (previous === undefined) return undefined;
-  if (previous.status?.heldRemoval !== undefined && !isDeepStrictEqual(guardOf(object), guardOf(previous)))
-    return 'change the guard while it holds a removal (spec.removal.guard)';
-  const isLeaving = previous.metadata.deletionTimestamp !== undefined;
-  if (isLeaving && hasFinalizer(previous) && !hasFinalizer(object))
+  const before = guardOf(previous);
+  const { sites, percent } = guardOf(object);
+  if (sites > before.sites || percent > before.percent)
+    return `widen the guard beyond ${before.sites} sites and ${before.percent}% (spec.removal.guard)`;
+  if (previous !== undefined && hasFinalizer(previous) && !hasFinalizer(object))
     return `take the finalizer ${removalFinalizer} away`;
   return undefined;
 }
 
-function guardOf({ spec }: Guarded): unknown {
-  return spec?.removal !== undefined && 'guard' in spec.removal ? spec.removal.guard : undefined;
+function guardOf(object: Guarded | undefined): RemovalLimits {
+  const removal = object?.spec?.removal;
+  const guard = removal !== undefined && 'guard' in removal ? removal.guard : undefined;
+  return { ...defaultRemovalLimits, ...guard };
 }
 
 function hasFinalizer({ metadata }: KubeObject): boolean {

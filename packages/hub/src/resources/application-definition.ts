@@ -15,12 +15,15 @@ import {
 } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
 import type { ObjectStore } from '@selvedge/store';
-import { admitRemoval } from './admit-removal.ts';
+import { refuseWeakerGates } from './admit-gates.ts';
+import { admitRemoval, withRemovalFinalizer } from './admit-removal.ts';
 import { withStatus } from './fleet-view.ts';
 import { validateStrategy } from './validate-strategy.ts';
 
 /** Its name is a label's value and the beginning of other names. */
 const maxApplicationNameLength = 52;
+
+const refuseUnapprovedRemoval = admitRemoval(applications);
 
 export function applicationDefinition(
   objects: ObjectStore,
@@ -47,9 +50,12 @@ export function applicationDefinition(
       required: ['spec'],
       properties: { spec: applicationSpecSchema, status: applicationStatusSchema },
     },
-    prepare: (object) => withoutReadFields(object as Application),
+    prepare: (object, previous) => withRemovalFinalizer(withoutReadFields(object as Application), previous),
     validate: (object) => validateApplication(object as Application),
-    admit: admitRemoval(applications),
+    admit: async (object, previous, context) => {
+      await refuseUnapprovedRemoval(object, previous, context);
+      refuseWeakerGates(object as Application, previous as Application | undefined, context);
+    },
     decorate: (list) => decorateApplications(list as readonly Application[], objects),
     actions,
     columns: [

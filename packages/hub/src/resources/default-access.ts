@@ -31,7 +31,7 @@ export const hubDefaultAccess: DefaultAccess = {
         allow(writeVerbs, group, [applications.plural]),
         allow(['create'], group, [`${applications.plural}/plan`]),
         allow(['update'], group, [`${applications.plural}/finalizers`]),
-        // It may be paused, and its budget and deadline widened, while it is under way.
+        // It may be paused while it is under way.
         allow(['patch', 'update'], group, [rollouts.plural]),
       ],
       { aggregateTo: 'edit' },

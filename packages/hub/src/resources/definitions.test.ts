@@ -130,6 +130,10 @@ describe('an Application is refused', () => {
     assert.deepEqual(unclear.fields, ['spec.rollout.waves[0]', 'spec.rollout.waves[1]']);
     const twice = await refusal(applications, waves({ name: 'a', sites: 1 }, { name: 'a', percent: 100 }));
     assert.deepEqual(twice.fields, ['spec.rollout.waves[1]']);
+    for (const name of ['\u001b[2J', 'a b', '-a', 'Canary', 'a\n']) {
+      const unsafe = await refusal(applications, waves({ name, percent: 100 }));
+      assert.deepEqual(unsafe.fields, ['spec.rollout.waves[0].name'], JSON.stringify(name));
+    }
   });
 
   test('with durations that are none', async () => {

@@ -1,5 +1,6 @@
 import { type Release, releaseSpecSchema, releaseStatusSchema, releases } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
+import { admitTies } from './admit-rollout.ts';
 import { liftRelease, type LiftOptions } from './lift-release.ts';
 
 export function releaseDefinition(options: LiftOptions): ResourceDefinition {
@@ -16,6 +17,7 @@ export function releaseDefinition(options: LiftOptions): ResourceDefinition {
       required: ['spec'],
       properties: { spec: releaseSpecSchema, status: releaseStatusSchema },
     },
+    admit: admitTies(releases),
     actions: {
       lift: {
         kind: { group: 'selvedge.dev', version: 'v1alpha1', kind: 'Release' },

@@ -8,6 +8,7 @@ import {
   applications,
   clusterRoleBindings,
   isStatusError,
+  type KubeObject,
   type ObjectClient,
   type Site,
   sites,
@@ -23,6 +24,15 @@ const logger = createLogger({ level: 'silent' });
 const digest = `sha256:${'a'.repeat(64)}`;
 const where = { namespace: 'default', name: 'till' };
 const finalizers = ['selvedge.dev/removal'];
+const till: Application = {
+  apiVersion: 'selvedge.dev/v1alpha1',
+  kind: 'Application',
+  metadata: { ...where, finalizers },
+  spec: {
+    source: { inline: { manifests: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'page' } }] } },
+    placement: { siteSelector: {} },
+  },
+};
 const stack = new AsyncDisposableStack();
 let api: ApiServer;
 let admin: ObjectClient;
@@ -67,17 +77,7 @@ before(async () => {
       roleRef: { kind: 'ClusterRole', apiGroup: 'rbac.authorization.k8s.io', name: role },
     } as never);
   }
-  const application = await admin.create<Application>(applications, {
-    apiVersion: 'selvedge.dev/v1alpha1',
-    kind: 'Application',
-    metadata: { ...where, finalizers },
-    spec: {
-      source: {
-        inline: { manifests: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'page' } }] },
-      },
-      placement: { siteSelector: {} },
-    },
-  });
+  const application = await admin.create<Application>(applications, till);
   const heldRemoval = {
     digest,
     reason: 'TooMany',
@@ -124,10 +124,61 @@ describe('a held removal', () => {
     assert.equal(await refusal('ann', consent, sites), '');
   });
 
-  test('is not let go by a wider guard either', async () => {
-    const wider = { spec: { removal: { guard: { sites: 1000 } } } };
-    assert.match(await refusal('ed', wider), /change the guard while it holds a removal/);
-    assert.equal(await refusal('ann', wider), '');
+  test('is not let go by a wider guard either, nor is one widened before', async () => {
+    const guarded = (guard: object | null) => ({ spec: { removal: { guard } } });
+    const wider = /to widen the guard beyond 3 sites and 10% .*"ed" needs the verb "approve"/;
+    assert.match(await refusal('ed', guarded({ sites: 1000 })), wider);
+    assert.match(await refusal('ed', guarded({ sites: 0, percent: 100 })), wider);
+    assert.equal(await refusal('ed', guarded({ sites: 0, percent: 0 })), '');
+    assert.match(await refusal('ed', guarded(null)), /beyond 0 sites and 0%/);
+    assert.equal(await refusal('ann', guarded({ sites: 1000 })), '');
+    assert.equal(await refusal('ed', { metadata: { labels: { a: 'c' } } }), '');
+  });
+
+  test('is not forestalled by an Application that is made with a wide guard', async () => {
+    const make = (user: string, guard: object) =>
+      api.client({ name: user, groups: ['system:authenticated'] }).create<Application>(applications, {
+        ...till,
+        metadata: { namespace: 'default', name: `wide-${user}` },
+        spec: { ...till.spec, removal: { guard } },
+      });
+    await assert.rejects(make('ed', { percent: 100 }), (error) => isStatusError(error, 'Forbidden'));
+    await make('ed', { sites: 1 });
+    await make('ann', { percent: 100 });
+  });
+
+  test('keeps its finalizer while the object lives, whatever clients send', async () => {
+    const user = { name: 'ann', groups: ['system:authenticated'] };
+    for (const [ref, name] of [
+      [applications, where],
+      [sites, { name: 'shop-1' }],
+    ] as const) {
+      const client = api.client(user);
+      const patched = await client.mergePatch<KubeObject>(ref, name, {
+        metadata: { finalizers: null, annotations: { by: 'patch' } },
+      });
+      assert.deepEqual(patched.metadata.finalizers, finalizers);
+      // As kubectl replace of a file does.
+      const { finalizers: _, ...metadata } = patched.metadata;
+      const replaced = await client.update<KubeObject>(ref, {
+        ...patched,
+        metadata: { ...metadata, annotations: { by: 'replace' } },
+      });
+      assert.deepEqual(replaced.metadata.finalizers, finalizers);
+      assert.equal(replaced.metadata.annotations?.['by'], 'replace');
+      // GitOps with server-side apply: once with it, then without.
+      const { apiVersion, kind, spec } = patched;
+      for (const applied of [{ ...name, finalizers }, name]) {
+        const sent = { apiVersion, kind, metadata: applied, ...(spec === undefined ? {} : { spec }) };
+        const now = await client.apply<KubeObject>(ref, sent, { fieldManager: 'gitops', force: true });
+        assert.deepEqual(now.metadata.finalizers, finalizers);
+      }
+      const own = await client.mergePatch<KubeObject>(ref, name, {
+        metadata: { finalizers: ['example.com/own'] },
+      });
+      assert.deepEqual(own.metadata.finalizers, ['example.com/own', ...finalizers]);
+      await client.mergePatch(ref, name, { metadata: { finalizers } });
+    }
   });
 
   test('nor by taking the finalizer away, also while the object is being deleted', async () => {

@@ -6,12 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
+  type Application,
+  applications,
   clusterRoleBindings,
+  clusterRoles,
   isStatusError,
   type ObjectClient,
   type Release,
   type Rollout,
   type RolloutSpec,
+  type RolloutStrategy,
   releases,
   rollouts,
 } from '@selvedge/api';
@@ -61,7 +65,16 @@ before(async () => {
   });
   stack.defer(() => api.close());
   admin = api.client(administrator);
+  // Nobody has this by default: `edit` reads releases only.
+  await admin.create(clusterRoles, {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRole',
+    metadata: { name: 'release-editor' },
+    rules: [{ verbs: ['patch', 'update'], apiGroups: ['selvedge.dev'], resources: ['releases'] }],
+  } as never);
   for (const [name, role] of [
+    ['ed', 'release-editor'],
+    ['ada', 'release-editor'],
     ['ed', 'edit'],
     ['ada', 'admin'],
     ['ann', 'selvedge:release-approver'],
@@ -69,7 +82,7 @@ before(async () => {
     await admin.create(clusterRoleBindings, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRoleBinding',
-      metadata: { name },
+      metadata: { name: `${name}-${role}` },
       subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name }],
       roleRef: { kind: 'ClusterRole', apiGroup: 'rbac.authorization.k8s.io', name: role },
     } as never);
@@ -99,6 +112,20 @@ async function makeRollout(spec: Partial<RolloutSpec> = {}): Promise<void> {
     spec: { application: 'till', release: 'till-aaaaaaaaaa', digest, strategy: {}, ...spec },
   });
 }
+
+const makeApplication = (name: string, rollout: RolloutStrategy) =>
+  admin.create<Application>(applications, {
+    apiVersion: 'selvedge.dev/v1alpha1',
+    kind: 'Application',
+    metadata: { namespace: 'default', name },
+    spec: {
+      source: {
+        inline: { manifests: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'page' } }] },
+      },
+      placement: { siteSelector: {} },
+      rollout,
+    },
+  });
 
 const patch = (name: string, spec: object) => as(name).mergePatch<Rollout>(rollouts, where, { spec });
 
@@ -134,6 +161,12 @@ describe('a Rollout', () => {
     await makeRollout();
     await eventually(async () => assert.equal((await patch('ed', { paused: true })).spec.paused, true));
     assert.equal((await patch('ed', { paused: false })).spec.paused, false);
+    const present = await as('ed').get<Rollout>(rollouts, where);
+    await as('ed').update<Rollout>(rollouts, { ...present, spec: { ...present.spec, paused: true } });
+    const { apiVersion, kind, spec } = present;
+    const applied = { apiVersion, kind, metadata: where, spec: { ...spec, paused: false } };
+    const options = { fieldManager: 'gitops', force: true };
+    assert.equal((await as('ed').apply<Rollout>(rollouts, applied, options)).spec.paused, false);
   });
 
   test('is let go on, waived and stopped only by who may approve', async () => {
@@ -158,6 +191,104 @@ describe('a Rollout', () => {
       await patch('ed', { paused: true });
       await assert.rejects(patch('ed', { ...decision, [field ?? '']: null }), isForbidden);
       await patch('ada', { [field ?? '']: null });
+    }
+  });
+
+  test('has its budget and deadline changed only by who may approve', async () => {
+    await makeRollout({ strategy: { budget: { failed: 1 }, deadline: '10m' } });
+    await eventually(async () => assert.ok(await as('ed').find(rollouts, where)));
+    for (const strategy of [{ budget: { failed: '100%' } }, { budget: null }, { deadline: '100000h' }]) {
+      const [field] = Object.keys(strategy);
+      await assert.rejects(patch('ed', { strategy }), (error) => {
+        assert.ok(isForbidden(error));
+        assert.match(
+          String(error),
+          new RegExp(`to change spec\\.strategy\\.${field}, user "ed" needs the verb`),
+        );
+        return true;
+      });
+      await eventually(async () => {
+        await patch('ann', { strategy });
+      });
+    }
+    assert.equal((await patch('ed', { paused: true })).spec.paused, true);
+  });
+
+  test('is prepared, activated and reverted as it began, whoever asks', async () => {
+    await makeRollout({ strategy: { prepare: { threshold: '90%' }, onBreach: 'Revert' } });
+    for (const [field, value] of [
+      ['prepare', null],
+      ['prepare', { threshold: '1%' }],
+      ['activate', { when: 'Now' }],
+      ['onBreach', 'Pause'],
+    ] as const) {
+      const { fields, message } = await refusal(
+        admin.mergePatch(rollouts, where, { spec: { strategy: { [field]: value } } }),
+      );
+      assert.deepEqual(fields, [`spec.strategy.${field}`]);
+      assert.match(message, /of a rollout under way cannot be changed: change the Application/);
+    }
+  });
+
+  test('and its Release stay with their Application, unless who may approve parts them', async () => {
+    const { metadata } = await makeApplication('shop', {});
+    const tied = {
+      labels: { 'selvedge.dev/application': 'shop' },
+      finalizers: ['example.com/keep'],
+      ownerReferences: [
+        {
+          apiVersion: 'selvedge.dev/v1alpha1',
+          kind: 'Application',
+          name: 'shop',
+          uid: metadata.uid ?? '',
+          controller: true,
+        },
+      ],
+    };
+    const name = { namespace: 'default', name: 'shop-1' };
+    const spec = { application: 'shop', digest };
+    await admin.create<Rollout>(rollouts, {
+      apiVersion: 'selvedge.dev/v1alpha1',
+      kind: 'Rollout',
+      metadata: { ...name, ...tied },
+      spec: { ...spec, release: 'shop-1', strategy: {} },
+    });
+    await admin.create<Release>(releases, {
+      apiVersion: 'selvedge.dev/v1alpha1',
+      kind: 'Release',
+      metadata: { ...name, ...tied },
+      spec: { ...spec, sizeBytes: 2 },
+    });
+    for (const ref of [rollouts, releases]) {
+      const part = (user: string, change: object) => as(user).mergePatch(ref, name, { metadata: change });
+      // Patching something else shows that the role is known.
+      await eventually(async () => {
+        await part('ed', { annotations: { note: 'mine' }, labels: { team: 'a' } });
+      });
+      for (const change of [
+        { ownerReferences: null },
+        { finalizers: null },
+        { labels: { 'selvedge.dev/application': 'other' } },
+      ]) {
+        const [field] = Object.keys(change);
+        await assert.rejects(part('ed', change), (error) => {
+          assert.ok(isForbidden(error));
+          assert.match(
+            String(error),
+            new RegExp(
+              `to change metadata\\.${field}.*, user "ed" needs the verb "approve" on resource "rollouts"`,
+            ),
+          );
+          return true;
+        });
+      }
+      const present = await as('ed').get(ref, name);
+      await as('ed').update(ref, {
+        ...present,
+        metadata: { ...present.metadata, annotations: { note: 'put' } },
+      });
+      await part('ada', { finalizers: null, labels: { 'selvedge.dev/application': null } });
+      await part('ada', { ownerReferences: null });
     }
   });
 
@@ -194,6 +325,64 @@ describe('a Rollout', () => {
       assert.deepEqual(fields, ['spec.stop']);
       assert.match(message, /a revert cannot be taken back/);
     }
+  });
+});
+
+describe('the waves of an Application that ask for approval', () => {
+  const canary = { name: 'canary', siteNames: ['shop-1'] };
+  const gate = { name: 'rest', percent: 100, approval: 'Manual' } as const;
+  const page = (text: string) => ({
+    source: {
+      inline: {
+        manifests: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'page' }, data: { text } }],
+      },
+    },
+  });
+  const change = (user: string, name: string, spec: object) =>
+    as(user).mergePatch<Application>(applications, { namespace: 'default', name }, { spec });
+
+  test('are dropped only by who may approve, once it has gone out', async () => {
+    const application = await makeApplication('gated', { waves: [canary, gate] });
+    await admin.updateStatus(applications, { ...application, status: { rollout: 'gated-1' } });
+    await eventually(async () => {
+      await change('ed', 'gated', page('2'));
+    });
+    const { approval: _, ...open } = gate;
+    const weaker = [
+      { waves: [canary, open] },
+      { waves: [canary, { ...open, approval: 'Automatic' }] },
+      { waves: [canary, { ...gate, name: 'others' }] },
+      { waves: null },
+      { waves: [{ name: 'first', siteSelector: {} }, canary, gate] },
+      { waves: [{ name: 'canary', siteSelector: {} }, gate] },
+    ];
+    for (const rollout of [...weaker, null]) {
+      await assert.rejects(change('ed', 'gated', { ...page('3'), rollout }), (error) => {
+        assert.ok(isForbidden(error));
+        assert.match(
+          String(error),
+          /applications\.selvedge\.dev "gated" is forbidden: to .* wave rest .*"ed" needs the verb "approve" on resource "rollouts"/,
+        );
+        return true;
+      });
+    }
+    const asStrict = [
+      { waves: [{ ...canary, soak: '1h' }, gate], budget: { failed: 1 } },
+      { waves: [{ ...canary, approval: 'Manual' }, gate] },
+      { waves: [{ ...canary, approval: 'Manual' }, { name: 'two', sites: 2, approval: 'Manual' }, gate] },
+    ];
+    for (const rollout of asStrict) await change('ed', 'gated', { rollout });
+    await eventually(async () => {
+      await change('ada', 'gated', { rollout: { waves: [canary, open] } });
+    });
+    await change('ed', 'gated', page('4'));
+  });
+
+  test('are anybody’s who may edit, before', async () => {
+    await makeApplication('fresh', { waves: [canary, gate] });
+    await eventually(async () => {
+      await change('ed', 'fresh', { rollout: null });
+    });
   });
 });
 

@@ -1,7 +1,9 @@
 import { type Rollout, rolloutSpecSchema, rolloutStatusSchema, rollouts } from '@selvedge/api';
 import type { ResourceDefinition } from '@selvedge/apiserver';
-import { refuseUnapproved, validateDecisions } from './admit-rollout.ts';
+import { admitTies, refuseUnapproved, validateDecisions } from './admit-rollout.ts';
 import { validateStrategy } from './validate-strategy.ts';
+
+const refuseChangedTies = admitTies(rollouts);
 
 export const rolloutDefinition: ResourceDefinition = {
   ref: rollouts,
@@ -20,8 +22,10 @@ export const rolloutDefinition: ResourceDefinition = {
     ...validateStrategy((object as Rollout).spec.strategy, 'spec.strategy'),
     ...validateDecisions(object as Rollout, previous as Rollout | undefined),
   ],
-  admit: async (object, previous, context) =>
-    refuseUnapproved(object as Rollout, previous as Rollout | undefined, context),
+  admit: async (object, previous, context) => {
+    await refuseChangedTies(object, previous, context);
+    refuseUnapproved(object as Rollout, previous as Rollout | undefined, context);
+  },
   columns: [
     {
       name: 'Application',

@@ -12,7 +12,7 @@ import {
 } from '@selvedge/api';
 import type { ResourceDefinition, SubresourceAction } from '@selvedge/apiserver';
 import type { DeliveryRow } from '@selvedge/store';
-import { admitRemoval } from './admit-removal.ts';
+import { admitRemoval, withRemovalFinalizer } from './admit-removal.ts';
 import { deliveryState } from './delivery-object.ts';
 import { type FleetView, withStatus } from './fleet-view.ts';
 import { requestRecovery, type RecoveryOptions } from './request-recovery.ts';
@@ -39,7 +39,7 @@ export function siteDefinition(
     description: 'A place that runs things: a shop, a plant, a region of the cloud.',
     statusSubresource: true,
     schema: { type: 'object', properties: { spec: siteSpecSchema, status: siteStatusSchema } },
-    prepare: (object) => withoutReadFields(object as Site),
+    prepare: (object, previous) => withRemovalFinalizer(withoutReadFields(object as Site), previous),
     validate: (object) => validateSite(object as Site),
     admit: admitRemoval(sites),
     decorate: (objects) => decorateSites(objects as readonly Site[], view),

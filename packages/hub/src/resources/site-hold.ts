@@ -1,8 +1,16 @@
 import type { Condition, Site } from '@selvedge/api';
 
-/** Whether the site follows newer state than the hub knows: nothing is sent there until a person decides. */
+/** Whether the site says that it follows newer state than the hub knows: nothing is sent there until a person decides. */
 export function isHubBehind(site: Site): boolean {
   return findCondition(site, 'HubBehind')?.status === 'True';
+}
+
+/**
+ * Whether the site has shown, signed by this hub's own key, what it follows. Until then it only says a number, which anybody with
+ * its key can: that stops what would be sent to it, and nothing else.
+ */
+export function isProvenHubBehind(site: Site): boolean {
+  return isHubBehind(site) && site.status?.hubBehind !== undefined;
 }
 
 /** The condition `Held`; `undefined` when nothing is held and nothing ever was. */

@@ -15,6 +15,12 @@ describe('a strategy is refused', () => {
       { prepare: { deadline: '5' } },
       /^spec\.rollout\.prepare\.deadline: /,
     ],
+    ['with a deadline that nobody can keep', { deadline: '0s' }, /^spec\.rollout\.deadline: .*at least 10s/],
+    [
+      'with a prepare deadline that nobody can keep',
+      { prepare: { deadline: '9s' } },
+      /^spec\.rollout\.prepare\.deadline: .*at least 10s/,
+    ],
     ['with a soak that is none', { waves: [{ ...rest, soak: '1 h' }] }, /waves\[0\]\.soak: /],
     [
       'when its last wave does not reach every site',

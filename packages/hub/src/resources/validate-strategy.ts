@@ -15,13 +15,23 @@ export function validateDuration(value: string | undefined, path: string): Field
   return [fieldInvalid(path, value, durationHint)];
 }
 
+/** A site that has to answer at once has failed before it could. */
+const shortestDeadlineSeconds = 10;
+
+function validateDeadline(value: string | undefined, path: string): FieldError[] {
+  const seconds = parseDuration(value ?? '');
+  if (value === undefined || seconds === undefined) return validateDuration(value, path);
+  if (seconds >= shortestDeadlineSeconds) return [];
+  return [fieldInvalid(path, value, `must be at least ${shortestDeadlineSeconds}s`)];
+}
+
 /** Beyond the schema: what the numbers of waves have to do with each other. */
 export function validateStrategy(strategy: RolloutStrategy | undefined, path: string): FieldError[] {
   if (strategy === undefined) return [];
   return [
     ...validateWaves(strategy.waves, `${path}.waves`),
-    ...validateDuration(strategy.deadline, `${path}.deadline`),
-    ...validateDuration(strategy.prepare?.deadline, `${path}.prepare.deadline`),
+    ...validateDeadline(strategy.deadline, `${path}.deadline`),
+    ...validateDeadline(strategy.prepare?.deadline, `${path}.prepare.deadline`),
   ];
 }
 

@@ -220,7 +220,7 @@ describe('a breach with onBreach Pause', () => {
     assert.deepEqual(fleet.step().assign, []);
   });
 
-  test('goes on when a person widens the budget, from a wave that could ask nobody else too', () => {
+  test('goes on when a person widens the budget, from a wave that proved nothing when told so', () => {
     const fleet = fleetAtA(
       {
         waves: [
@@ -235,8 +235,29 @@ describe('a breach with onBreach Pause', () => {
     assert.equal(fleet.settle().status.phase, 'Paused');
     assert.deepEqual(fleet.assigned('b'), ['shop-1']);
     fleet.strategy = { ...fleet.strategy, budget: { failed: 2 } };
+    assert.equal(fleet.settle().status.phase, 'Progressing');
+    assert.deepEqual(fleet.assigned('b'), ['shop-1']);
+    fleet.waivedWaves.add('first');
     assert.equal(fleet.settle().status.phase, 'Completed');
     assert.deepEqual(fleet.running('b'), ['shop-3']);
+  });
+
+  test('is told as it was found when the hub falls before it has written its status', () => {
+    const fleet = fleetAtA({ waves: [{ name: 'all', percent: 100, maxConcurrent: 1 }] }, 3);
+    fleet.setOutcome('b', crashes);
+    fleet.step();
+    for (const name of fleet.siteNames) fleet.exchange(name);
+    const { verdict } = fleet.step(1);
+    assert.ok(verdict?.kind === 'Condemned');
+    const condemned = fleet.now;
+    fleet.waitDeaf(60);
+    fleet.setOutcome('b', { prepare: 'passes', run: 'healthy' });
+    const { breach } = fleet.step().status;
+    assert.deepEqual(
+      [breach?.reason, breach?.message, breach?.time],
+      [verdict.reason, verdict.message, new Date(condemned).toISOString()],
+    );
+    assert.match(breach?.message ?? '', /^1 site failed, the budget allows 0: shop-\d \(Crashed/);
   });
 
   test('a release that runs nowhere is never approved', () => {
@@ -284,7 +305,7 @@ describe('a site without a variable', () => {
     assert.equal(plan.verdict, undefined);
     assert.match(
       plan.status.message ?? '',
-      new RegExp(`${other} \\(VariableUndefined: .* not define city\\); define what is missing`),
+      new RegExp(`${other} \\(VariableUndefined: .* not define city\\); .* see to what these sites lack`),
     );
     assert.ok(!fleet.assigned().includes(other));
     fleet.site(other).variables.add('city');

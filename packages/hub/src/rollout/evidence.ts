@@ -79,6 +79,11 @@ export function beganAt({ sinceTime, receivedAt }: Report, { assignedAt }: Deliv
   return Math.min(Math.max(since, Date.parse(assignedAt)), received);
 }
 
+/** By the hub's clock: since when the site has been on its way without a word of what it waits for. */
+export function unansweredSince(report: Report): number {
+  return Date.parse(report.unansweredSince ?? report.receivedAt);
+}
+
 const comparableForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 /** Of a form in which texts compare as instants do. Agents and the hub write it so: parsing thousands takes time. */

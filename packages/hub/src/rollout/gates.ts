@@ -2,7 +2,7 @@ import { evidenceOf, uptakeOf } from './evidence.ts';
 import type { RolloutView } from './rollout-view.ts';
 import type { SiteView } from './site-view.ts';
 
-/** A person let the wave go on without soak, threshold and sample. */
+/** A person let the wave go on without soak, threshold and sample, and without who has not answered yet. */
 export function isWaived(view: RolloutView, index: number): boolean {
   return view.input.control.waivedWaves.has(view.board.waves[index]?.name ?? '');
 }
@@ -12,7 +12,7 @@ export function isApproved(view: RolloutView, index: number): boolean {
   const wave = view.board.waves[index];
   if (wave === undefined) return false;
   const { approvedWaves } = view.input.control;
-  return !wave.isManual || approvedWaves.has(wave.name) || view.board.members(index).length > 0;
+  return !wave.isManual || approvedWaves.has(wave.name) || view.before(wave.name)?.startTime !== undefined;
 }
 
 /** How far the sites of a wave are with preparing: of those that count, and how many are needed. */
@@ -72,18 +72,14 @@ export function answersOf(view: RolloutView, index: number): WaveAnswers {
 function answerOf(view: RolloutView, index: number, site: SiteView): 'proof' | 'soon' | 'none' {
   const { verdict, facts, isInTouch } = site;
   if (verdict.verdict === 'pending' || verdict.verdict === 'prepared') {
-    return isWaived(view, index) && verdict.waitsFor !== undefined ? 'none' : 'soon';
+    return isWaived(view, index) ? 'none' : 'soon';
   }
   const { healthySince } = site;
   if (healthySince === undefined) return 'none';
   const soak = isWaived(view, index) ? 0 : (view.board.waves[index]?.soakSeconds ?? 0);
-  const soaked = healthySince + soak * 1000;
-  const lastKnown = isInTouch ? view.input.now : (facts.lastSeen ?? 0);
-  if (lastKnown >= soaked) return 'proof';
+  if (soak === 0 || view.hasSpokenSince(facts, healthySince + soak * 1000)) return 'proof';
   // It went silent before its soak was over: what it said stands, but proves nothing about the rest of the soak.
-  if (!isInTouch) return 'none';
-  view.wakeAt(soaked);
-  return 'soon';
+  return isInTouch ? 'soon' : 'none';
 }
 
 /** How many proofs the wave needs. */
@@ -91,24 +87,47 @@ export function sampleOf(view: RolloutView, index: number): number {
   return view.board.waves[index]?.minSample(view.board.intendedSize(index)) ?? 1;
 }
 
-/** Draws sites in touch for those that are silent, held or failed, when the wave could not reach its sample without. */
+/**
+ * Draws sites in touch for those that are silent, held or failed, when the wave could not reach its sample without. For suspects
+ * as many as the wave was meant to have, no more: a release that cuts links would go through the fleet that way.
+ */
 export function drawStandIns(view: RolloutView, index: number): void {
   if (isWaived(view, index) || view.board.members(index).length === 0) return;
   const { proofs, soon } = answersOf(view, index);
   const lacking = sampleOf(view, index) - proofs - soon;
-  if (lacking > 0) view.board.drawStandIns(index, possibleStandIns(view, index).slice(0, lacking));
+  const size = Math.max(1, view.board.intendedSize(index));
+  const count = Math.min(lacking, 2 * size - suspects(view, index).length);
+  if (count > 0) view.board.drawStandIns(index, possibleStandIns(view, index).slice(0, count));
+}
+
+/** Sites of the wave that fell silent when they had the release or may have had it: perhaps it cut their link. */
+export function suspects(view: RolloutView, index: number): SiteView[] {
+  const activated = Date.parse(view.before(view.board.waves[index]?.name)?.activateTime ?? '');
+  return view.board.members(index).filter((site) => {
+    const { ownRow, isInTouch, verdict, facts } = site;
+    if (isInTouch || ownRow === undefined || verdict.verdict === 'failed' || verdict.verdict === 'blocked')
+      return false;
+    if (answerOf(view, index, site) === 'proof') return false;
+    if (uptakeOf(ownRow) === 'taken') return true;
+    // Held back when it was silent already, it may have activated before.
+    const given = ownRow.terms.activate === 'Hold' ? activated : Date.parse(ownRow.assignedAt);
+    return facts.lastSeen !== undefined && facts.lastSeen > Math.max(activated, given);
+  });
 }
 
 /**
  * Whether everybody in the wave who is in touch has answered, and enough of them proved the release. When too few can, and
- * nobody can stand in: a release that somebody has proved goes on, one that nobody has waits.
+ * nobody can stand in: a release that somebody has proved goes on, one that nobody has waits. So does a wave whose own sites
+ * are not there, or not any more: a name may be mistyped, a label gone.
  */
 export function hasPassed(view: RolloutView, index: number): boolean {
   const { board } = view;
   const wave = board.waves[index];
   if (wave === undefined || view.input.sites.length === 0) return false;
   if (board.members(index).length === 0) {
-    return wave.draws.kind === 'Exactly' || board.undrawn.length === 0;
+    if (isWaived(view, index)) return true;
+    if (wave.draws.kind === 'UpTo') return board.undrawn.length === 0;
+    return view.before(wave.name)?.startTime === undefined && wasTried(view, index);
   }
   const { proofs, soon } = answersOf(view, index);
   if (soon > 0) return false;
@@ -131,15 +150,12 @@ export function illBefore({ board }: RolloutView, index: number): SiteView[] {
   );
 }
 
-/**
- * Some site of a wave before runs the release. A wave that says exactly which sites it has cannot ask others: there a
- * failure within the budget is an answer too.
- */
+/** Some site of a wave before runs the release. */
 function wasTried({ board }: RolloutView, index: number): boolean {
-  const has = (wave: number, verdict: 'succeeded' | 'failed') =>
-    board.members(wave).some((site) => site.verdict.verdict === verdict);
-  if (board.waves[index]?.draws.kind === 'Exactly' && has(index, 'failed')) return true;
-  return board.waves.some((_, before) => before < index && has(before, 'succeeded'));
+  return board.waves.some(
+    (_, before) =>
+      before < index && board.members(before).some(({ verdict }) => verdict.verdict === 'succeeded'),
+  );
 }
 
 function possibleStandIns(view: RolloutView, index: number): SiteView[] {

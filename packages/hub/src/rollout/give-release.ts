@@ -1,6 +1,6 @@
 import type { ItemTerms } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
-import { deadlineOf } from './deadlines.ts';
+import { answerGraceSeconds, deadlineOf } from './deadlines.ts';
 import { isSettled, uptakeOf } from './evidence.ts';
 import { termsOf } from './resolve-strategy.ts';
 import { hold, leave } from './orders.ts';
@@ -18,15 +18,19 @@ import { canAnswer } from './wave-plan.ts';
  */
 export function giveRelease(view: RolloutView, index: number, isActive: boolean): PlannedAssignment[] {
   const planned: PlannedAssignment[] = [];
+  const limit = isActive ? concurrencyOf(view, index) : Number.POSITIVE_INFINITY;
+  const isLimited = limit !== Number.POSITIVE_INFINITY;
+  const missing = isLimited ? view.board.members(index).filter((site) => isMissing(view, site)) : [];
+  planned.push(...missing.flatMap((site) => recall(site) ?? []));
   const wave = view.board.waves[index]?.name ?? '';
   const terms = termsOf(view.input, view.strategy, isActive ? 'AsPlanned' : 'Hold');
-  let slots = isActive ? freeSlots(view, index) : Number.POSITIVE_INFINITY;
+  let slots = isLimited ? limit - placesTaken(view, index) : limit;
   for (const site of view.board.members(index)) {
     const assignment = giveToSite(view, site, { wave, terms });
     if (assignment === undefined) continue;
     if (isActive && site.row?.terms !== assignment.terms) {
       // A limited wave gives the release only to sites that can answer: silent or held ones would all begin together later.
-      if (slots < 1 || (slots !== Number.POSITIVE_INFINITY && !canAnswer(site))) continue;
+      if (slots < 1 || (isLimited && !canAnswer(site))) continue;
       slots -= 1;
     }
     planned.push(assignment);
@@ -34,17 +38,28 @@ export function giveRelease(view: RolloutView, index: number, isActive: boolean)
   return planned;
 }
 
-/** How many more sites of the wave may activate now. At an instant, all do. */
-function freeSlots(view: RolloutView, index: number): number {
-  const { board, strategy } = view;
-  const limit = board.waves[index]?.maxConcurrent(board.members(index).length) ?? Number.POSITIVE_INFINITY;
-  if (limit === Number.POSITIVE_INFINITY || strategy.activation.activate === 'At')
-    return Number.POSITIVE_INFINITY;
-  const working = board.members(index).filter(({ ownRow, verdict }) => {
+/** How many sites of the wave may activate at the same time. At an instant, all do. */
+function concurrencyOf({ board, strategy }: RolloutView, index: number): number {
+  if (strategy.activation.activate === 'At') return Number.POSITIVE_INFINITY;
+  return board.waves[index]?.maxConcurrent(board.members(index).length) ?? Number.POSITIVE_INFINITY;
+}
+
+function placesTaken(view: RolloutView, index: number): number {
+  return view.board.members(index).filter((site) => {
+    const { ownRow, verdict, isInTouch } = site;
     if (ownRow === undefined || ownRow.terms.activate === 'Hold') return false;
-    return verdict.verdict === 'pending' || verdict.verdict === 'prepared';
-  });
-  return limit - working.length;
+    if (isInTouch) return verdict.verdict === 'pending' || verdict.verdict === 'prepared';
+    return !isSettled(ownRow) && !isMissing(view, site);
+  }).length;
+}
+
+/** It fell silent while it may be activating, and for so long that its place is given on. */
+function isMissing(view: RolloutView, { ownRow, isInTouch }: SiteView): boolean {
+  if (isInTouch || ownRow === undefined || ownRow.terms.activate === 'Hold' || isSettled(ownRow))
+    return false;
+  const deadline = Date.parse(ownRow.assignedAt) + (ownRow.deadlineSeconds + answerGraceSeconds) * 1000;
+  view.wakeAt(deadline);
+  return view.input.now >= deadline;
 }
 
 function giveToSite(
@@ -54,7 +69,7 @@ function giveToSite(
 ): PlannedAssignment | undefined {
   const { input, strategy, releases } = view;
   const { row, ownRow, verdict } = site;
-  if (verdict.verdict === 'blocked' || !mayBeGiven(view, site)) return undefined;
+  if ((verdict.verdict === 'blocked' && ownRow === undefined) || !mayBeGiven(view, site)) return undefined;
   const { release, digest } = input.release;
   const assignment = { site: site.name, release, digest, wave, deadlineSeconds: strategy.deadlineSeconds };
   if (ownRow === undefined || (isWaitingToActivate(site) && !isSameActivation(ownRow.terms, terms))) {
@@ -83,8 +98,7 @@ function isGoingBack(view: RolloutView, site: SiteFacts, row: DeliveryRow): bool
   if (!isAtItsFallback(row) || isSettled(row)) return false;
   const deadline = deadlineOf(site, row);
   if (deadline === undefined) return true;
-  view.wakeAt(deadline.time);
-  return view.input.now < deadline.time;
+  return !view.hasSpokenSince(site, deadline.time);
 }
 
 function isSameActivation(a: ItemTerms, b: ItemTerms): boolean {
@@ -113,7 +127,7 @@ export function abandon(view: RolloutView, site: SiteView): PlannedAssignment | 
 
 /** The site was given the release, has not activated it as far as it is known, and has not failed with it. */
 function isWaitingToActivate({ ownRow, verdict }: SiteView): boolean {
-  if (ownRow === undefined || verdict.verdict === 'failed') return false;
+  if (ownRow === undefined || verdict.verdict === 'failed' || verdict.verdict === 'blocked') return false;
   const uptake = uptakeOf(ownRow);
   return uptake === 'unheard' || uptake === 'queued';
 }

@@ -21,9 +21,9 @@ export class KnownReleases {
     return digest === this.#badDigest || this.#byDigest.get(digest)?.isCondemned === true;
   }
 
-  /** 0 when it is not known any more: older than all that are. */
-  numberOf(digest: string): number {
-    return this.#byDigest.get(digest)?.number ?? 0;
+  /** Undefined when no Release has this content: nothing is known of its age. */
+  numberOf(digest: string): number | undefined {
+    return this.#byDigest.get(digest)?.number;
   }
 
   /**

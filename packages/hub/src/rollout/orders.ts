@@ -21,7 +21,7 @@ export interface Way {
 export function goTo({ input, releases, strategy }: RolloutView, way: Way): PlannedAssignment {
   const { site, to, activate, fallback } = way;
   // The very release that goes out now, as what ran before: not this rollout's attempt, which is for its waves to make.
-  const attempt = to.digest === input.release.digest ? input.number - 1 : releases.numberOf(to.digest);
+  const attempt = to.digest === input.release.digest ? input.number - 1 : (releases.numberOf(to.digest) ?? 0);
   return {
     site,
     release: to.release,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { DeliveryState } from '@selvedge/api';
+import type { DeliveryState, ItemReport } from '@selvedge/api';
 import { digestOf, SimulatedFleet } from './testing/simulated-fleet.ts';
 
 const canaryThenAll = {
@@ -176,22 +176,122 @@ describe('waves', () => {
     assert.equal(fleet.status?.phase, 'Completed');
   });
 
-  test('named sites are not replaced by others; a wave that names nobody passes', () => {
-    const strategy = {
+  test('named sites are not replaced by others', () => {
+    const lab = {
       waves: [
-        { name: 'none', siteNames: ['unknown'] },
         { name: 'lab', siteNames: ['shop-2'] },
         { name: 'rest', percent: 100 },
       ],
     };
-    const fleet = new SimulatedFleet(strategy, shops(4));
+    const fleet = new SimulatedFleet(lab, shops(4));
     fleet.disconnect('shop-2');
     const plan = fleet.settle();
-    assert.deepEqual(phases(fleet), ['none:Passed:0', 'lab:Progressing:1', 'rest:Waiting:3']);
+    assert.deepEqual(phases(fleet), ['lab:Progressing:1', 'rest:Waiting:3']);
     assert.match(plan.status.message ?? '', /`selvedge rollout promote app --skip-gates`/);
     fleet.waivedWaves.add('lab');
     fleet.settle();
     assert.equal(fleet.status?.phase, 'Completed');
+  });
+
+  test('that select nobody wait for a person, unless the release is proved already', () => {
+    const mistyped = {
+      waves: [
+        { name: 'canary', siteSelector: { matchLabels: { ring: 'canray' } } },
+        { name: 'lab', siteNames: ['shop-2'] },
+        { name: 'second', siteNames: ['shop-99'] },
+        { name: 'rest', percent: 100 },
+      ],
+    };
+    const fleet = new SimulatedFleet(mistyped, shops(4));
+    const plan = fleet.settle();
+    assert.deepEqual(fleet.assigned(), []);
+    assert.match(plan.status.message ?? '', /^wave canary has no site, .*promote app --skip-gates`$/);
+    fleet.waivedWaves.add('canary');
+    assert.equal(fleet.settle().status.phase, 'Completed');
+  });
+
+  test('are not skipped when their sites leave in mid-soak', () => {
+    const fleet = new SimulatedFleet(
+      {
+        waves: [
+          { name: 'canary', siteNames: ['shop-1'], soak: '1h' },
+          { name: 'rest', percent: 100 },
+        ],
+      },
+      shops(4),
+    );
+    fleet.settle();
+    fleet.sites.delete('shop-1');
+    fleet.wait(2 * 60 * minute);
+    assert.match(fleet.settle().status.message ?? '', /^wave canary has no site/);
+    assert.deepEqual(fleet.assigned(), ['shop-1']);
+  });
+
+  test('whose sites all fail prove nothing, whatever the budget', () => {
+    const fleet = new SimulatedFleet(
+      {
+        waves: [
+          { name: 'canary', siteNames: ['shop-1', 'shop-2'] },
+          { name: 'rest', percent: 100 },
+        ],
+        budget: { failed: 3 },
+      },
+      shops(6),
+    );
+    fleet.setOutcome('a', crashes);
+    fleet.settle();
+    assert.deepEqual(phases(fleet), ['canary:Progressing:2', 'rest:Waiting:4']);
+    assert.equal(fleet.assigned().length, 2);
+  });
+
+  test('do not let a release that cuts the link go from one stand-in to the next', () => {
+    const fleet = new SimulatedFleet(soaking, shops(10));
+    for (let round = 0; round < 10; round++) {
+      const plan = fleet.step();
+      for (const { site } of plan.assign) {
+        fleet.exchange(site);
+        fleet.step();
+        fleet.wait(1);
+        fleet.disconnect(site);
+      }
+    }
+    assert.equal(fleet.assigned().length, 2);
+    assert.match(fleet.status?.message ?? '', /fell silent with the release, which may have cut the link/);
+  });
+
+  test('give on the place of a silent site only when it was taken out of its queue', () => {
+    const fleet = new SimulatedFleet(
+      { waves: [{ name: 'all', percent: 100, maxConcurrent: 1 }], deadline: '10m' },
+      shops(3),
+    );
+    const activating = () =>
+      fleet.assigned().filter((name) => fleet.row(name).terms.activate !== 'Hold').length;
+    fleet.step();
+    fleet.disconnect(first(fleet.assigned()));
+    fleet.wait(9 * minute);
+    fleet.step();
+    assert.equal(activating(), 1);
+    fleet.wait(2 * minute);
+    const { assign } = fleet.step();
+    assert.deepEqual(
+      assign.map(({ terms }) => terms.activate),
+      ['Hold', 'Window'],
+    );
+    assert.equal(activating(), 1);
+  });
+
+  test('that a person let begin stay so when their sites change', () => {
+    const fleet = new SimulatedFleet(
+      { waves: [{ name: 'all', percent: 100, approval: 'Manual', soak: '1h' }] },
+      shops(1),
+    );
+    fleet.approvedWaves.add('all');
+    fleet.settle();
+    fleet.approvedWaves.clear();
+    fleet.sites.delete('shop-1');
+    fleet.addSite('shop-9');
+    fleet.settle();
+    assert.deepEqual(fleet.running(), ['shop-9']);
   });
 
   test('with manual approval wait for a person', () => {
@@ -378,9 +478,9 @@ describe('deadlines', () => {
     );
     fleet.step();
     assert.equal(fleet.step().wakeInSeconds, 330);
-    fleet.now += 329_000;
+    fleet.wait(329);
     assert.equal(fleet.step().status.phase, 'Progressing');
-    fleet.now += 1000;
+    fleet.wait(1);
     const plan = fleet.step();
     assert.equal(plan.status.phase, 'Paused');
     assert.equal(plan.failures[0]?.reason, 'DeadlineExceeded');
@@ -411,11 +511,93 @@ describe('deadlines', () => {
     assert.equal(fleet.step().status.sites?.away, 1);
     fleet.connect('shop-1');
     assert.equal(fleet.step().wakeInSeconds, 330);
-    fleet.now += 330_000;
+    fleet.wait(330);
     assert.equal(
       fleet.step().failures[0]?.message,
       'did not become healthy within 300s in touch with the hub; it last said Activating',
     );
+  });
+});
+
+describe('a site that tells of progress without end', () => {
+  const once = {
+    waves: [
+      { name: 'first', sites: 1 },
+      { name: 'rest', percent: 100 },
+    ],
+    prepare: { deadline: '10m' },
+    deadline: '5m',
+    onBreach: 'Revert' as const,
+  };
+  /** Says it anew every minute: since just now. */
+  function renew(fleet: SimulatedFleet, over: Partial<ItemReport>, minutes: number): void {
+    for (let count = 0; count < minutes; count++) {
+      fleet.wait(minute);
+      const name = first([...fleet.members.keys()]);
+      fleet.connect(name);
+      const now = new Date(fleet.now).toISOString();
+      const { epoch, release, digest, applicationUid: uid } = fleet.row(name);
+      const seq = (fleet.row(name).report?.seq ?? 0) + 1;
+      const id = 'Application/shop/app';
+      const said = { id, uid, epoch, release, digest, sinceTime: now, observedTime: now, seq };
+      fleet.deliver(name, { ...said, state: 'Preparing', ...over });
+      fleet.step();
+    }
+  }
+  function started(): SimulatedFleet {
+    const fleet = new SimulatedFleet(once, shops(4));
+    fleet.step();
+    fleet.step();
+    return fleet;
+  }
+
+  test('has three times as long to prepare, then it cannot take the release, which condemns nothing', () => {
+    const fleet = started();
+    renew(fleet, {}, 29);
+    assert.equal(fleet.status?.phase, 'Progressing');
+    renew(fleet, {}, 4);
+    assert.equal(fleet.status?.phase, 'Paused');
+    assert.equal(fleet.status?.failures?.[0]?.reason, 'PrepareDeadlineExceeded');
+    assert.equal(fleet.isCondemned(digestOf('a')), false);
+  });
+
+  test('is not waited for without end while it activates, whatever it says that it waits for', () => {
+    const fleet = started();
+    const waiting = { reason: 'DownloadWindow' } as const;
+    renew(fleet, { state: 'Activating', waiting }, 44);
+    assert.equal(fleet.status?.phase, 'Progressing');
+    renew(fleet, { state: 'Degraded', waiting }, 4);
+    assert.notEqual(fleet.status?.phase, 'Progressing');
+  });
+
+  test('has all the time when it waits for a window in between', () => {
+    const fleet = started();
+    for (let night = 0; night < 10; night++) {
+      renew(fleet, { waiting: { reason: 'DownloadWindow' } }, 60);
+      renew(fleet, {}, 20);
+    }
+    assert.equal(fleet.status?.phase, 'Progressing');
+  });
+
+  test('does not hold up a wave whose gates a person waived', () => {
+    const fleet = started();
+    renew(fleet, {}, 2);
+    fleet.waivedWaves.add('first');
+    fleet.step();
+    assert.equal(fleet.status?.waves?.[0]?.phase, 'Passed');
+  });
+
+  test('a full disk or a slow link pauses and condemns nothing; a failure after activation does', () => {
+    for (const reason of ['InsufficientSpace', 'PrepareDeadlineExceeded']) {
+      const fleet = started();
+      renew(fleet, { state: 'Failed', reason }, 1);
+      assert.equal(fleet.status?.phase, 'Paused');
+      assert.match(fleet.status?.message ?? '', /no fault of the release/);
+      assert.equal(fleet.isCondemned(digestOf('a')), false);
+      const tried = started();
+      renew(tried, { state: 'Failed', reason, activatedTime: '2026-01-01T00:00:30.000Z' }, 1);
+      assert.equal(tried.isCondemned(digestOf('a')), true);
+    }
   });
 });
 
@@ -521,5 +703,38 @@ describe('what a site says last', () => {
       const counts: Record<string, number> = { ...fleet.step().status.sites };
       assert.equal(counts[bucket], 1, state);
     }
+  });
+});
+
+describe('a hub that did not listen', () => {
+  test('condemns nobody by its clock: a site fails when it spoke after the deadline', () => {
+    const fleet = new SimulatedFleet({ ...canaryThenAll, deadline: '10m' }, shops(3));
+    fleet.step();
+    const canary = first(fleet.assigned());
+    fleet.setOutcome('a', neverHealthy, canary);
+    fleet.exchange(canary);
+    fleet.step();
+    fleet.setOutcome('a', { prepare: 'passes', run: 'healthy' }, canary);
+    fleet.waitDeaf(60 * minute);
+    const plan = fleet.step();
+    assert.deepEqual([plan.status.phase, plan.failures], ['Progressing', []]);
+    assert.equal(plan.wakeInSeconds, 10, 'looks again until the site has spoken');
+    assert.equal(fleet.settle().status.phase, 'Completed');
+  });
+
+  test('passes no soak by its clock', () => {
+    const fleet = new SimulatedFleet(soaking, shops(3));
+    fleet.step();
+    const canary = first(fleet.assigned());
+    fleet.exchange(canary);
+    fleet.step();
+    fleet.waitDeaf(5 * minute);
+    fleet.setOutcome('a', neverHealthy, canary);
+    fleet.waitDeaf(60 * minute);
+    assert.deepEqual(fleet.step().assign, []);
+    assert.match(fleet.status?.message ?? '', /^wave canary has soaked and waits to hear of its sites/);
+    fleet.exchange(canary);
+    assert.equal(fleet.step().status.waves?.[0]?.phase, 'Progressing');
+    assert.equal(fleet.assigned().length, 1);
   });
 });

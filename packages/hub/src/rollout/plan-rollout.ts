@@ -55,12 +55,18 @@ function goForward(view: RolloutView): RolloutPlan {
     ? board.waves.flatMap((_, index) => (index <= passed ? giveRelease(view, index, isActive(index)) : []))
     : [];
   const isGiven = new Set(given.map(({ site }) => site));
-  const other = view.sites.flatMap((site) => {
-    if (isGiven.has(site.name)) return [];
-    if (site.ownRow === undefined) return present(rest(view, site));
-    if (goesOn) return [];
+  const others = view.sites.filter(({ name }) => !isGiven.has(name));
+  const stopped = others.flatMap((site) => {
+    if (goesOn || site.ownRow === undefined) return [];
     return present(input.control.stop === 'Abort' ? abandon(view, site) : recall(site));
   });
+  const other = [
+    ...stopped,
+    ...rest(
+      view,
+      others.filter(({ ownRow }) => ownRow === undefined),
+    ),
+  ];
   const phase =
     input.control.stop === 'Abort'
       ? 'Aborted'
@@ -102,7 +108,10 @@ function goBack(view: RolloutView, excess: Excess | undefined): RolloutPlan {
   // Who returns later goes back then; the rollout is over all the same.
   const way = input.status?.phase === 'Reverted' ? { ...found, wave: -1 } : found;
   const isInRevert = ({ row }: SiteView) => row?.digest === input.release.digest;
-  const other = view.sites.flatMap((site) => (isInRevert(site) ? [] : present(rest(view, site))));
+  const other = rest(
+    view,
+    view.sites.filter((site) => !isInRevert(site)),
+  );
   const budgets = checkBudgets(view);
   const breach = input.status?.breach ?? breachOf(view, excess ?? budgets.breach);
   const isDone = way.wave < 0;
@@ -124,6 +133,12 @@ function goBack(view: RolloutView, excess: Excess | undefined): RolloutPlan {
 }
 
 function breachOf(view: RolloutView, excess: Excess | undefined): NonNullable<PlannedState['breach']> {
+  const { condemned, condemnedBy } = view.input.release;
+  // The release was condemned, and the hub fell before it had written the same into the status.
+  if (condemned !== undefined && condemnedBy === view.input.rollout) {
+    const { time, reason, message } = condemned;
+    return { time, wave: excess?.wave ?? '', reason, message };
+  }
   const isByPerson = view.input.control.stop === 'Revert' && excess === undefined;
   return {
     time: new Date(view.input.now).toISOString(),
@@ -135,7 +150,7 @@ function breachOf(view: RolloutView, excess: Excess | undefined): NonNullable<Pl
 
 /** The release was condemned before, or by another rollout: nobody is offered it, and who has it leaves it. */
 function stayAway(view: RolloutView): RolloutPlan {
-  const assign = view.sites.flatMap((site) => present(rest(view, site)));
+  const assign = rest(view, view.sites);
   const state: PlannedState = {
     view,
     phase: 'Blocked',

@@ -1,8 +1,7 @@
 import type { DeliveryRow } from '@selvedge/store';
-import { answerGraceSeconds } from './deadlines.ts';
 import { isSettled, uptakeOf } from './evidence.ts';
 import { leave } from './orders.ts';
-import { isAtItsFallback } from './rest.ts';
+import { isAtItsFallback, isUnderWayBack } from './rest.ts';
 import type { PlannedAssignment } from './rollout-input.ts';
 import type { RolloutView } from './rollout-view.ts';
 import type { SiteView } from './site-view.ts';
@@ -65,7 +64,7 @@ function sortOut(view: RolloutView, sites: readonly SiteView[]): Group {
     if (row.digest !== view.input.release.digest) {
       if (!isOnWayBack(view, row)) continue;
       if (!isInTouch) group.away += 1;
-      else if (isUnderWay(view, site, row)) group.underWay.push(site.name);
+      else if (isUnderWayBack(view, site)) group.underWay.push(site.name);
       continue;
     }
     const assignment = leave(view, row);
@@ -86,14 +85,4 @@ function sortOut(view: RolloutView, sites: readonly SiteView[]): Group {
 /** Sent back by this rollout, and not back yet. */
 function isOnWayBack(view: RolloutView, row: DeliveryRow): boolean {
   return row.rollout === view.input.rollout && isAtItsFallback(row) && !isSettled(row);
-}
-
-/** Waited for. Who takes too long, or is held, frees the place. */
-function isUnderWay(view: RolloutView, { facts }: SiteView, row: DeliveryRow): boolean {
-  if (facts.held !== undefined) return false;
-  const begin = Math.max(Date.parse(row.assignedAt), facts.connectedSince ?? 0);
-  // What it goes back to is there already: no time for preparing is due.
-  const deadline = begin + (row.deadlineSeconds + answerGraceSeconds) * 1000;
-  view.wakeAt(deadline);
-  return view.input.now < deadline;
 }

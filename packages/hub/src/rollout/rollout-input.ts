@@ -25,6 +25,8 @@ export interface ReleaseFacts extends ReleaseName {
   readonly isCondemned: boolean;
   /** Name of the Rollout that condemned it (`Release.status.condemned.rollout`), while it is condemned. */
   readonly condemnedBy?: string;
+  /** Why and when it was condemned, while it is. */
+  readonly condemned?: { readonly reason: string; readonly message: string; readonly time: string };
   /** It has passed every wave of a rollout. */
   readonly isApproved: boolean;
   /** Highest number of a Rollout that brought it; 0: none is known any more. */

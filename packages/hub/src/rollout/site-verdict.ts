@@ -1,5 +1,6 @@
+import { fittingWait } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
-import { type Deadline, deadlineOf } from './deadlines.ts';
+import { type Deadline, deadlineOf, hasSpokenSince } from './deadlines.ts';
 import { evidenceOf, isOwn } from './evidence.ts';
 import type { RolloutInput, SiteFacts } from './rollout-input.ts';
 
@@ -10,7 +11,8 @@ import type { RolloutInput, SiteFacts } from './rollout-input.ts';
  * - pending, prepared: in touch, and may still answer; `deadline` is when it will have failed.
  * - held: in touch, but a person, or the Site, holds changes back there, or it follows another state.
  * - away, overdue: silent, so nothing follows from its silence.
- * - blocked: it cannot be given the release: a variable is missing.
+ * - blocked: it cannot take the release, for a reason of its own: a variable is missing, its disk is too small, its link too slow.
+ *   That counts for pausing, and is no evidence against the release.
  */
 export type SiteVerdict =
   | { readonly verdict: 'succeeded' }
@@ -30,13 +32,20 @@ export function judgeSite(site: SiteFacts, row: DeliveryRow | undefined, input: 
     case 'Failed':
     case 'Refused':
       return {
-        verdict: 'failed',
+        verdict: isOwnLack(report) ? 'blocked' : 'failed',
         reason: report.reason ?? report.wentBack ?? report.state,
         message: report.message ?? 'the site gave no reason',
       };
     default:
-      return judgeUnanswered(site, row, input);
+      return judgeUnanswered(site, row);
   }
+}
+
+/** What the site itself lacks for a release that it never tried. */
+const ownLacks: ReadonlySet<string | undefined> = new Set(['InsufficientSpace', 'PrepareDeadlineExceeded']);
+
+function isOwnLack({ state, reason, activatedTime }: NonNullable<DeliveryRow['report']>): boolean {
+  return state === 'Failed' && activatedTime === undefined && ownLacks.has(reason);
 }
 
 function judgeUnassigned(site: SiteFacts, row: DeliveryRow | undefined, input: RolloutInput): SiteVerdict {
@@ -60,20 +69,23 @@ function judgeUnassigned(site: SiteFacts, row: DeliveryRow | undefined, input: R
   return { verdict: 'pending' };
 }
 
-function judgeUnanswered(site: SiteFacts, row: DeliveryRow, input: RolloutInput): SiteVerdict {
+function judgeUnanswered(site: SiteFacts, row: DeliveryRow): SiteVerdict {
   if (site.connectedSince === undefined) return silent(site);
   if (site.held !== undefined) return { verdict: 'held', ...site.held };
   const report = evidenceOf(row);
-  const waiting = report?.waiting;
+  const waiting = report && fittingWait(report);
   if (waiting?.reason === 'SiteHold' || waiting?.reason === 'HubHold') {
     return { verdict: 'held', reason: waiting.reason, message: waiting.message ?? heldBy[waiting.reason] };
   }
   const deadline = deadlineOf(site, row);
-  if (deadline !== undefined && input.now >= deadline.time) {
+  if (deadline !== undefined && hasSpokenSince(site, deadline.time)) {
     const last = report ? `; it last said ${report.state}${report.message ? `: ${report.message}` : ''}` : '';
+    // It took the release in and did not get far enough: as when it says so itself.
+    const isSlow = report !== undefined && deadline.toDo === 'prepare';
+    const reason = isSlow ? 'PrepareDeadlineExceeded' : 'DeadlineExceeded';
     return {
-      verdict: 'failed',
-      reason: report?.state === 'Degraded' ? (report.reason ?? 'Degraded') : 'DeadlineExceeded',
+      verdict: isSlow ? 'blocked' : 'failed',
+      reason: report?.state === 'Degraded' ? (report.reason ?? 'Degraded') : reason,
       message: `did not ${deadline.toDo} within ${deadline.seconds}s in touch with the hub${last}`,
     };
   }

@@ -1,7 +1,7 @@
 import type { SiteCounts, WaveStatus } from '@selvedge/api';
 import type { Excess } from './budgets.ts';
 import { counted } from './counted.ts';
-import { illBefore, prepareState, sampleOf } from './gates.ts';
+import { answersOf, illBefore, prepareState, sampleOf, suspects } from './gates.ts';
 import type { PlannedState } from './planned-state.ts';
 import type { RevertState } from './revert.ts';
 import type { RolloutView } from './rollout-view.ts';
@@ -49,10 +49,12 @@ function progressing(state: PlannedState, { waves, sites }: Figures): string {
   if (wave.phase === 'AwaitingApproval') {
     return `wave ${wave.name} (${counted(wave.sites, 'site')}) waits for a person: let it begin with ${command(view, 'promote')}`;
   }
-  if (wave.phase === 'Soaking') {
+  if (wave.phase === 'Soaking' && answersOf(view, passed).soon > 0) {
     const soakSeconds = view.board.waves[passed]?.soakSeconds ?? 0;
     const end = Date.parse(wave.healthySince ?? '') + soakSeconds * 1000;
-    if (end > view.input.now) return `wave ${wave.name} is healthy and soaks until ${iso(end)}`;
+    return end > view.input.now
+      ? `wave ${wave.name} is healthy and soaks until ${iso(end)}`
+      : `wave ${wave.name} has soaked and waits to hear of its sites once more`;
   }
   if (wave.phase === 'Preparing') {
     const { ready, needed } = prepareState(view, passed);
@@ -68,11 +70,19 @@ function progressing(state: PlannedState, { waves, sites }: Figures): string {
     return `wave ${wave.name} waits for ${waitText(view, passed)} at ${someOf(waiting)}`;
   const ill = illBefore(view, passed).map(({ name }) => name);
   if (ill.length > 0) return `wave ${wave.name} waits for ${someOf(ill)} of a wave before, which fell ill`;
+  const skip = `go on without them with ${command(view, 'promote --skip-gates')}`;
+  if (view.board.members(passed).length === 0) {
+    return `wave ${wave.name} has no site, so nobody would prove the release: see to the names or labels that it selects, or ${skip}`;
+  }
+  const silent = suspects(view, passed).map(({ name }) => name);
+  if (silent.length > 0) {
+    return `wave ${wave.name}: ${someOf(silent)} fell silent with the release, which may have cut the link: look there; ${skip}`;
+  }
   const sample = sampleOf(view, passed);
   const held = wave.held > 0 ? `, ${wave.held} held` : '';
   const failed = wave.failed > 0 ? `, ${wave.failed} failed` : '';
   const stuck = `of wave ${wave.name} ${wave.succeeded} of at least ${counted(sample, 'site')} proved the release, ${wave.away} away${held}${failed}`;
-  return `${stuck}: the next one to answer goes on with it; go on without them with ${command(view, 'promote --skip-gates')}`;
+  return `${stuck}: the next one to answer goes on with it; ${skip}`;
 }
 
 function isWorking(verdict: SiteVerdict): verdict is SiteVerdict & { verdict: 'pending' | 'prepared' } {
@@ -118,7 +128,7 @@ function paused({ view, budgets }: PlannedState): string {
   if (budgets.stop === undefined) return '';
   const text = excessText(budgets.stop);
   if (budgets.breach === undefined) {
-    return `${text}; define what is missing and it goes on, or ${command(view, 'abort')}`;
+    return `${text}; that is no fault of the release: see to what these sites lack and it goes on, or ${command(view, 'abort')}`;
   }
   return `${text}; it goes on when they recover, or take it back with ${command(view, 'revert')}`;
 }

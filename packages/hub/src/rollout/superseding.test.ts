@@ -80,6 +80,44 @@ describe('a newer release', () => {
     );
   });
 
+  test('while an older one goes back does not lift its limit: one site after the other leaves the condemned one', () => {
+    const oneByOne = {
+      waves: [
+        { name: 'canary', sites: 1, maxConcurrent: 1 },
+        { name: 'rest', percent: 100, maxConcurrent: 1, soak: '1h' },
+      ],
+    };
+    const fleet = new SimulatedFleet(oneByOne, shops(8));
+    fleet.settle();
+    fleet.wait(3600);
+    fleet.settle();
+    fleet.startRelease('b', oneByOne);
+    fleet.settle();
+    fleet.stop = 'Revert';
+    fleet.step();
+    fleet.startRelease('c', oneByOne);
+    for (let round = 0; round < 12; round++) {
+      const goBack = fleet.step().assign.filter(({ release }) => release === 'a');
+      assert.ok(goBack.length <= 1, `${goBack.length} leave it at once`);
+      for (const name of fleet.siteNames) fleet.exchange(name);
+    }
+    fleet.settle();
+    assert.deepEqual(fleet.running('b'), []);
+  });
+
+  test('leaves alone what was adopted from a site until its wave draws it', () => {
+    const fleet = new SimulatedFleet({}, shops(4));
+    fleet.settle();
+    fleet.startRelease('z');
+    fleet.settle();
+    // The hub comes from a backup: it knows nothing of z, and a person took over what the sites run.
+    fleet.releases.delete('z');
+    fleet.startRelease('c', half);
+    const plan = fleet.settle();
+    assert.deepEqual(plan.assign, []);
+    assert.deepEqual([fleet.running('z').length, fleet.running('c').length], [2, 2]);
+  });
+
   test('going back to an older release is a new attempt: only new reports count', () => {
     const fleet = new SimulatedFleet({}, shops(10));
     fleet.settle();

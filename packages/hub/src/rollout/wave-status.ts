@@ -13,7 +13,10 @@ type WaveCounts = Pick<
 
 export function waveStatuses(state: PlannedState): WaveStatus[] {
   const { board } = state.view;
-  const hasBegun = (index: number) => board.members(index).length > 0 || index < state.passed;
+  const hasBegun = (index: number) =>
+    board.members(index).length > 0 ||
+    index < state.passed ||
+    state.view.before(board.waves[index]?.name)?.startTime !== undefined;
   const forecast = forecastDraw(board, (index) => !hasBegun(index));
   return board.waves.map((wave, index): WaveStatus => {
     if (hasBegun(index)) return begunWave(state, index);

@@ -6,30 +6,43 @@ import { HubOptionError } from './hub-option-error.ts';
 export interface RegistryFlags {
   /** false (`--no-registry-lookup`): the hub asks none. */
   readonly registryLookup?: boolean;
-  /** `host[:port]` of registries that speak http; only these may be at an address of this machine. */
+  /** `host[:port]` of registries that speak http, at whatever address. */
   readonly insecureRegistry?: readonly string[];
+  /** `host[:port]` of registries that speak https and may be in a private network. */
+  readonly privateRegistry?: readonly string[];
 }
 
 export interface RegistryOptions {
   readonly areAsked: boolean;
   readonly insecureRegistries: readonly string[];
+  readonly privateRegistries: readonly string[];
 }
 
 /** Throws HubOptionError. */
 export function resolveRegistryOptions({
   registryLookup = true,
   insecureRegistry = [],
+  privateRegistry = [],
 }: RegistryFlags): RegistryOptions {
-  for (const registry of insecureRegistry) {
+  checkHosts('--insecure-registry', insecureRegistry);
+  checkHosts('--private-registry', privateRegistry);
+  return {
+    areAsked: registryLookup,
+    insecureRegistries: insecureRegistry,
+    privateRegistries: privateRegistry,
+  };
+}
+
+function checkHosts(flag: string, registries: readonly string[]): void {
+  for (const registry of registries) {
     if (/^[\w.[\]:-]+$/.test(registry) && URL.canParse(`http://${registry}`)) continue;
-    throw new HubOptionError(`--insecure-registry must be HOST or HOST:PORT, not "${registry}"`);
+    throw new HubOptionError(`${flag} must be HOST or HOST:PORT, not "${registry}"`);
   }
-  return { areAsked: registryLookup, insecureRegistries: insecureRegistry };
 }
 
 export function openImageSizes(
-  { areAsked, insecureRegistries }: RegistryOptions,
+  { areAsked, ...registries }: RegistryOptions,
   { clock, logger }: { clock: Clock; logger: Logger },
 ): ImageSizes | undefined {
-  return areAsked ? new ImageSizes({ insecureRegistries, clock, logger }) : undefined;
+  return areAsked ? new ImageSizes({ ...registries, clock, logger }) : undefined;
 }

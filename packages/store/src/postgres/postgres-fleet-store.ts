@@ -5,6 +5,7 @@ import {
   assignedRow,
   isAssigned,
   isSameSettings,
+  keptReport,
   noSettings,
   tombstoneOf,
 } from '../fleet-rules.ts';
@@ -170,7 +171,7 @@ export class PostgresFleetStore implements FleetStore {
         const saved = scope.save({
           ...row,
           phase: isRemoved ? 'Removed' : row.phase,
-          report: { ...report, receivedAt },
+          report: keptReport(report, row.report, receivedAt),
         });
         changed.set(`${report.id} ${report.uid}`, saved);
       }

@@ -6,6 +6,7 @@ import {
   assignedRow,
   isAssigned,
   isSameSettings,
+  keptReport,
   noSettings,
   tombstoneOf,
   type UnsavedRow,
@@ -202,7 +203,7 @@ export class SqliteFleetStore implements FleetStore {
         const saved = this.#save(scope, {
           ...row,
           phase: isRemoved ? 'Removed' : row.phase,
-          report: { ...report, receivedAt },
+          report: keptReport(report, row.report, receivedAt),
         });
         changed.set(`${report.id} ${report.uid}`, saved);
       }

@@ -230,6 +230,29 @@ function reports(createDatabase: CreateTestDatabase): void {
     assert.deepEqual(saved, [row]);
   });
 
+  test('since when a site is on its way is told by the hub, and begins anew after an answer or a wait', async (t) => {
+    const { fleet } = await openForTest(t, createDatabase);
+    await fleet.assign([till('s1')]);
+    const at = (minute: number) => `2026-01-01T00:0${minute}:00.000Z`;
+    const since: (string | undefined)[] = [];
+    const wait = { waiting: { reason: 'DownloadWindow' } } as const;
+    const told = [
+      {},
+      {},
+      wait,
+      {},
+      { state: 'Activating' },
+      { state: 'Running' },
+      { state: 'Degraded' },
+    ] as const;
+    for (const [minute, over] of told.entries()) {
+      const said = report({ state: 'Preparing', sinceTime: at(minute), seq: minute + 1, ...over });
+      const [row] = await fleet.saveReports('s1', [said], at(minute));
+      since.push(row?.report?.unansweredSince);
+    }
+    assert.deepEqual(since, [undefined, at(0), undefined, undefined, at(3), undefined, undefined]);
+  });
+
   test('older and repeated reports change nothing', async (t) => {
     const { fleet, objects } = await openForTest(t, createDatabase);
     await fleet.assign([till('s1')]);

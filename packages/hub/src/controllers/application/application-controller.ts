@@ -14,7 +14,8 @@ import {
 import { keysFromInformer, nameOfKey, type ReconcileResult, runController } from '@selvedge/kube';
 import type { ControllerContext } from '../controller-context.ts';
 import { findApprovedRelease } from '../rollout/release-facts.ts';
-import { keyOfApplication, latestFirst, rolloutNumber } from '../rollout/rollout-history.ts';
+import { nextRolloutNumber } from '../rollout/next-rollout-number.ts';
+import { keyOfApplication, latestFirst } from '../rollout/rollout-history.ts';
 import { applicationStatus, storedStatus, unreleasedStatus } from './application-status.ts';
 import { isOwnedBy, ownerReference, ReleaseBuilder } from './build-release.ts';
 import { removalFinalizer, removeApplication } from './application-removal.ts';
@@ -83,14 +84,20 @@ async function ensureFinalizer(
  * the condemnation of the newest.
  */
 async function ensureRollout(
-  { client, informers }: ControllerContext,
+  ctx: ControllerContext,
   application: Application,
   release: Release,
 ): Promise<Rollout> {
+  const { client, informers } = ctx;
   const { name, namespace = '' } = application.metadata;
-  const [newest] = latestFirst(informers.rollouts.list(namespace), application);
-  if (newest?.spec.digest === release.spec.digest && !(await isLifted(client, newest))) return newest;
-  const number = newest ? rolloutNumber(newest) + 1 : 1;
+  const [known] = latestFirst(informers.rollouts.list(namespace), application);
+  if (known && (await brings(client, known, release))) return known;
+  // The copy in memory may not have heard of the newest yet, and no content gets two.
+  const { items } = await client.list<Rollout>(rollouts, { namespace });
+  const present = latestFirst(items, application);
+  const [newest] = present;
+  if (newest && (await brings(client, newest, release))) return newest;
+  const number = await numberForNext(ctx, application, present);
   const rollout: Rollout = {
     apiVersion: 'selvedge.dev/v1alpha1',
     kind: 'Rollout',
@@ -111,11 +118,33 @@ async function ensureRollout(
     return await client.create(rollouts, rollout);
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
-    // The informer has not heard of it yet, or it is left over from an application of this name.
+    // Made in this moment, or left over from an application of this name.
     const present = await client.get<Rollout>(rollouts, rollout.metadata);
     if (!isOwnedBy(present, application)) await client.delete(rollouts, rollout.metadata);
     throw error;
   }
+}
+
+async function numberForNext(
+  { client, fleet }: ControllerContext,
+  application: Application,
+  present: readonly Rollout[],
+): Promise<number> {
+  const { name, namespace = '', uid } = application.metadata;
+  const [{ items }, { rows }] = await Promise.all([
+    client.list<Release>(releases, { namespace }),
+    fleet.listDeliveries({ namespace, application: name }),
+  ]);
+  return nextRolloutNumber({
+    application,
+    rollouts: present,
+    releases: items.filter((release) => isOwnedBy(release, application)),
+    rows: rows.filter((row) => row.applicationUid === uid),
+  });
+}
+
+async function brings(client: ObjectClient, rollout: Rollout, release: Release): Promise<boolean> {
+  return rollout.spec.digest === release.spec.digest && !(await isLifted(client, rollout));
 }
 
 const endedByCondemnation: ReadonlySet<RolloutPhase | undefined> = new Set(['Reverted', 'Blocked']);

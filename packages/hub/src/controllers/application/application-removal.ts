@@ -15,7 +15,7 @@ import { keyOfObject, type ReconcileResult } from '@selvedge/kube';
 import type { DeliveryRow } from '@selvedge/store';
 import { removalHeld } from '../../removal/held-removal.ts';
 import { removalFinalizer } from '../../removal/removal-finalizer.ts';
-import { isHubBehind } from '../../resources/site-hold.ts';
+import { isProvenHubBehind } from '../../resources/site-hold.ts';
 import { withCondition } from '../../rollout/conditions.ts';
 import { counted } from '../../rollout/counted.ts';
 import type { ControllerContext } from '../controller-context.ts';
@@ -176,9 +176,9 @@ async function rowsOf({ fleet }: ControllerContext, { metadata }: Application): 
   return rows.filter(({ applicationUid }) => applicationUid === uid);
 }
 
-/** A site that is ahead of this hub takes no orders of it. */
+/** A site that has shown that it is ahead of this hub takes no orders of it. */
 function followsNobody(site: Site | undefined): boolean {
-  return site !== undefined && isHubBehind(site);
+  return site !== undefined && isProvenHubBehind(site);
 }
 
 function ignoreNotFound(error: unknown): void {

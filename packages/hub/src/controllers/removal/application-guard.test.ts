@@ -162,8 +162,18 @@ describe('deleting an application that many sites have', () => {
         lastTransitionTime: hub.clock.now().toISOString(),
       };
       const conditions = [...others, behind];
-      await hub.client.updateStatus(sites, { ...site, status: { ...site.status, conditions } });
+      const hubBehind = { agentEpoch: 99, stateDigest: `sha256:${'0'.repeat(64)}`, applications: [] };
+      await hub.client.updateStatus(sites, { ...site, status: { ...site.status, conditions, hubBehind } });
     };
+    const { metadata } = await hub.client.get<Site>(sites, { name: 'shop-2' });
+    await hub.fleet.addSiteKey({
+      site: 'shop-2',
+      siteUid: metadata.uid ?? '',
+      publicKey: 'key',
+      fingerprint: 'fingerprint',
+      tokenUid: 'token',
+      enrolledAt: hub.clock.now().toISOString(),
+    });
     await setBehind('True');
     await hub.client.delete(applications, till);
     await hub.eventually(async () => {
@@ -224,6 +234,44 @@ describe('sites that an application no longer selects', () => {
       assert.equal(status?.heldRemoval, undefined);
       assert.equal(status?.conditions?.find((c) => c.type === 'RemovalHeld')?.status, 'False');
     });
+  });
+
+  test('count for an hour though they came back: a fleet that is relabelled in turns does not leave', async () => {
+    await using hub = await startWith(six);
+    const left = async (site: string, isIt: boolean) =>
+      hub.eventually(async () => assert.equal((await hub.row(site))?.phase !== 'Wanted', isIt));
+    for (const site of ['shop-1', 'shop-2', 'shop-3']) {
+      await label(hub, site, 'office');
+      await left(site, true);
+      await hub.pass(100);
+      await label(hub, site, 'store');
+      await left(site, false);
+    }
+    await label(hub, 'shop-4', 'office');
+    assert.match((await heldOf(hub)).message, /and 3 went already/);
+    await hub.stopControllers();
+    hub.startControllers();
+    await nothingLeaves(hub, 6);
+    await hub.eventually(async () => assert.notEqual((await hub.row('shop-4'))?.phase, 'Wanted'), {
+      step: 60_000,
+    });
+  });
+
+  test('are counted once when the hub ends between writing it down and ordering it', async () => {
+    await using hub = await startWith(six);
+    await hub.stopControllers();
+    let failures = 3;
+    hub.startControllers((write) => write === 'remove' && failures-- > 0);
+    for (const site of ['shop-1', 'shop-2', 'shop-3']) await label(hub, site, 'office');
+    await hub.eventually(
+      async () => assert.equal((await hub.rows()).filter(({ phase }) => phase !== 'Wanted').length, 3),
+      { step: 1_000 },
+    );
+    assert.equal((await hub.application()).status?.heldRemoval, undefined);
+    assert.deepEqual(
+      (await hub.application()).status?.recentRemovals?.map(({ sites: n }) => n),
+      [3],
+    );
   });
 
   test('wait when their set has changed since it was approved', async () => {

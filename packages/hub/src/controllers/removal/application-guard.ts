@@ -20,6 +20,7 @@ import {
 } from '../../removal/judge-removal.ts';
 import { counted } from '../../rollout/counted.ts';
 import type { ControllerContext } from '../controller-context.ts';
+import { recentRemovals, withRemoval } from './recent-removals.ts';
 
 /** Sites that an Application is to leave, all at once or not at all. */
 export interface WantedRemoval {
@@ -27,6 +28,8 @@ export interface WantedRemoval {
   /** All rows of this very Application. */
   readonly rows: readonly DeliveryRow[];
   readonly doubt?: Exclude<RemovalHoldReason, 'TooMany'>;
+  /** As in `till is to leave`; the default. */
+  readonly what?: string;
 }
 
 /** `lookInSeconds`: the removal is held, and may be judged otherwise after that time. Absent: it is ordered. */
@@ -53,12 +56,24 @@ export async function passGuard(
     return {};
   }
   const now = ctx.clock.now();
-  const { set, digest, population, recent, verdict } = judgeApplicationRemoval(application, removal, now);
+  const judged = judgeApplicationRemoval(application, removal, now);
+  const { set, verdict } = judged;
   if (verdict.kind === 'Go') {
     const mode = modeOf(set, verdict.isApproved && approved?.volumes === true);
-    await order(ctx, application, { set, mode, isApproved: verdict.isApproved });
+    const counted = await countRemoval(ctx, application, removal);
+    await order(ctx, counted, { set, mode, isApproved: verdict.isApproved });
     return {};
   }
+  return { lookInSeconds: await holdRemoval(ctx, application, { ...judged, verdict }) };
+}
+
+/** Says in the status that the removal waits. Resolves to the seconds after which to judge it again. */
+export async function holdRemoval(
+  ctx: ControllerContext,
+  application: Application,
+  { set, digest, population, recent, verdict }: Judged & { verdict: HeldVerdict },
+): Promise<number> {
+  const targets = set.sites;
   const { reason, message } = verdict;
   const held = {
     digest,
@@ -80,7 +95,7 @@ export async function passGuard(
     ctx.logger.warn('removal held', { object: keyOfObject(application), reason, sites: targets.length });
     ctx.recorder.record(application, { type: 'Warning', reason: 'RemovalHeld', message: held.message });
   }
-  return { lookInSeconds: Math.min(lookAgainSeconds, secondsToExpiry(recent, now)) };
+  return Math.min(lookAgainSeconds, secondsToExpiry(recent, ctx.clock.now()));
 }
 
 /**
@@ -100,6 +115,8 @@ export function findStillHeld(
   return isSame ? Math.min(lookAgainSeconds, secondsToExpiry(recent, now)) : undefined;
 }
 
+type HeldVerdict = Extract<RemovalVerdict, { kind: 'Held' }>;
+
 interface Judged {
   readonly set: RemovalSet;
   readonly digest: string;
@@ -111,20 +128,21 @@ interface Judged {
 /** What the guard says of a removal, by the application and its rows alone. Pure: `selvedge plan` asks it too. */
 export function judgeApplicationRemoval(
   application: Application,
-  { targets, rows, doubt }: WantedRemoval,
+  { targets, rows, doubt, what = `${application.metadata.name} is to leave` }: WantedRemoval,
   now: Date,
 ): Judged {
-  const recent = recentRemovals(rows, now);
+  const { instants: recent, returned } = recentRemovals(application.status, { rows, targets }, now);
   const sinceTime = application.status?.heldRemoval?.sinceTime ?? now.toISOString();
   const set = removalSet(application, { sites: targets, sinceTime });
   const digest = removalDigest(set);
   const { approved, guard } = application.spec.removal ?? {};
   const population = rows.filter(({ phase }) => phase === 'Wanted').length;
   const verdict = judgeRemoval({
-    what: `${application.metadata.name} is to leave ${targets.length} of ${counted(population, 'site')}`,
+    what: `${what} ${targets.length} of ${counted(population, 'site')}`,
     targets: targets.length,
     population,
     recent: recent.length,
+    returned,
     limits: { ...defaultRemovalLimits, ...guard },
     ...(doubt === undefined ? {} : { doubt }),
     digest,
@@ -139,6 +157,16 @@ export async function clearHeld(ctx: ControllerContext, application: Application
   if (status?.heldRemoval === undefined) return;
   const because = { reason: 'NothingToRemove', message: 'No site is to be left any more.' } as const;
   await writeStatus(ctx, application, withoutHeldRemoval(status, because, momentOf(application, ctx.clock)));
+}
+
+/** Written down before it is ordered: a hub that ends in between has counted it. */
+export async function countRemoval(
+  { client, clock }: ControllerContext,
+  application: Application,
+  removal: WantedRemoval,
+): Promise<Application> {
+  const status = withRemoval(application.status, removal, clock.now());
+  return client.updateStatus<Application>(applications, { ...application, status });
 }
 
 async function order(
@@ -182,14 +210,6 @@ function orderMessage(set: RemovalSet, mode: RemovalMode): string {
 function modeOf({ policy, volumes }: RemovalSet, isVolumesApproved: boolean): RemovalMode {
   if (policy === 'Orphan') return 'Orphan';
   return volumes === 'Delete' && isVolumesApproved ? 'DeleteVolumes' : 'Delete';
-}
-
-/** Instants of removals within the last hour. */
-function recentRemovals(rows: readonly DeliveryRow[], now: Date): number[] {
-  return rows
-    .filter(({ phase }) => phase !== 'Wanted')
-    .map(({ assignedAt }) => Date.parse(assignedAt))
-    .filter((instant) => instant > now.getTime() - removalPeriodMilliseconds);
 }
 
 /** Until the first of them no longer counts. */

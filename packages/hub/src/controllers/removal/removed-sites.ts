@@ -1,9 +1,22 @@
-import { type ConfigMap, configMaps, isAlreadyExists, type ObjectClient, type Site } from '@selvedge/api';
+import {
+  type ConfigMap,
+  configMaps,
+  isAlreadyExists,
+  type Namespace,
+  namespaces,
+  type ObjectClient,
+  type Site,
+} from '@selvedge/api';
 import { removalPeriodMilliseconds } from '../../removal/judge-removal.ts';
 
-const name = { namespace: 'default', name: 'selvedge-removed-sites' };
+/** Where nobody writes who was let into namespaces for applications. */
+const namespace = 'kube-system';
+const name = { namespace, name: 'selvedge-removed-sites' };
 /** More are not needed to know that it is too many. */
 const maxKept = 5_000;
+/** So much may the clocks of two hubs differ. */
+const maxAheadMilliseconds = 300_000;
+const uidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 interface RemovedSite {
   readonly uid: string;
@@ -12,7 +25,7 @@ interface RemovedSite {
 
 /**
  * Which Sites left within the last hour, in a ConfigMap: a Site that is gone cannot say so, and a hub that is started anew must
- * know it.
+ * know it. It only ever counts against more removals: whoever writes into it can let nothing go.
  */
 export class RemovedSites {
   readonly #client: ObjectClient;
@@ -32,7 +45,7 @@ export class RemovedSites {
     };
   }
 
-  /** Durable when it resolves; told before the Sites go. */
+  /** Durable when it resolves; told before the Sites go. Rejects with `Conflict` or `AlreadyExists` when others write it too. */
   async add(sites: readonly Site[], now: Date): Promise<void> {
     const present = await this.#client.find<ConfigMap>(configMaps, name);
     const known = recentOf(present, now);
@@ -43,21 +56,29 @@ export class RemovedSites {
       .map((uid) => ({ uid, time: now.toISOString() }));
     if (added.length === 0) return;
     const data = { removed: JSON.stringify([...known, ...added].slice(-maxKept)) };
-    if (present) {
-      await this.#client.update<ConfigMap>(configMaps, { ...present, data });
+    const object: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { ...name }, data };
+    if (present && present.immutable !== true) {
+      await this.#client.update<ConfigMap>(configMaps, { ...object, metadata: present.metadata });
       return;
     }
-    const object: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { ...name }, data };
+    // Somebody sealed it: what it said is in `data`.
+    if (present) await this.#client.delete(configMaps, name);
+    else await this.#ensureNamespace();
+    await this.#client.create(configMaps, object);
+  }
+
+  async #ensureNamespace(): Promise<void> {
+    if (await this.#client.find<Namespace>(namespaces, { name: namespace })) return;
+    const object: Namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
     try {
-      await this.#client.create(configMaps, object);
+      await this.#client.create<Namespace>(namespaces, object);
     } catch (error) {
-      if (isAlreadyExists(error)) return this.add(sites, now);
-      throw error;
+      if (!isAlreadyExists(error)) throw error;
     }
   }
 }
 
-/** What people wrote into it by hand is no reason to stop. */
+/** What people wrote into it by hand is no reason to stop, nor to hold anything for ever. */
 function recentOf(object: ConfigMap | undefined, now: Date): RemovedSite[] {
   let removed: unknown;
   try {
@@ -66,8 +87,15 @@ function recentOf(object: ConfigMap | undefined, now: Date): RemovedSite[] {
     return [];
   }
   if (!Array.isArray(removed)) return [];
-  const since = now.getTime() - removalPeriodMilliseconds;
-  return (removed as Partial<RemovedSite>[]).flatMap(({ uid, time }) =>
-    typeof uid === 'string' && typeof time === 'string' && Date.parse(time) > since ? [{ uid, time }] : [],
-  );
+  const byUid = new Map<string, RemovedSite>();
+  for (const entry of removed)
+    if (isRecent(entry, now)) byUid.set(entry.uid, { uid: entry.uid, time: entry.time });
+  return [...byUid.values()].slice(-maxKept);
+}
+
+function isRecent(entry: unknown, now: Date): entry is RemovedSite {
+  const { uid, time } = (entry ?? {}) as Partial<Record<string, unknown>>;
+  if (typeof uid !== 'string' || !uidPattern.test(uid) || typeof time !== 'string') return false;
+  const ago = now.getTime() - Date.parse(time);
+  return ago < removalPeriodMilliseconds && ago >= -maxAheadMilliseconds;
 }

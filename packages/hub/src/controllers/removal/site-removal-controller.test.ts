@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { type Event, events, type Site, sites } from '@selvedge/api';
+import { type ConfigMap, configMaps, type Event, events, namespaces, type Site, sites } from '@selvedge/api';
 import { TestHub } from '../testing/test-hub.ts';
 
 const ten = Array.from({ length: 10 }, (_, n) => `shop-${n}`);
@@ -30,6 +31,27 @@ async function allHeld(hub: TestHub, held: readonly string[]): Promise<Site[]> {
       assert.equal(condition?.status, 'True');
     }
     return found;
+  });
+}
+
+const memory = { namespace: 'kube-system', name: 'selvedge-removed-sites' };
+
+async function remember(
+  hub: TestHub,
+  data: Record<string, string>,
+  more: Partial<ConfigMap> = {},
+): Promise<void> {
+  await hub.client.create(namespaces, {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: memory.namespace },
+  });
+  await hub.client.create<ConfigMap>(configMaps, {
+    ...more,
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: memory,
+    data,
   });
 }
 
@@ -88,6 +110,49 @@ describe('deleting Sites', () => {
     await allHeld(hub, ['shop-3']);
     // An hour after the others it is one of few again.
     await hub.eventually(async () => assert.equal((await names(hub)).length, 6), { step: 60_000 });
+  });
+
+  test('takes what others wrote into its memory for no consent', async () => {
+    await using hub = await startWithTen();
+    const { items } = await hub.client.list<Site>(sites);
+    const time = hub.clock.now().toISOString();
+    await remember(hub, {
+      removed: JSON.stringify(items.map(({ metadata }) => ({ uid: metadata.uid, time }))),
+    });
+    await deleteSites(hub, ten.slice(0, 5));
+    await allHeld(hub, ten.slice(0, 5));
+    await hub.pass(10_000);
+    assert.equal((await names(hub)).length, 10);
+  });
+
+  test('neither ends nor stands still for what cannot be its memory', async () => {
+    await using hub = await startWithTen();
+    const strange = [
+      null,
+      7,
+      [],
+      { uid: 'not one', time: hub.clock.now().toISOString() },
+      ...Array.from({ length: 9 }, () => ({ uid: randomUUID(), time: '2999-01-01T00:00:00.000Z' })),
+    ];
+    await remember(hub, { removed: JSON.stringify(strange) }, { immutable: true });
+    await deleteSites(hub, ['shop-0', 'shop-1']);
+    await hub.eventually(async () => assert.equal((await names(hub)).length, 8));
+    const { data, immutable } = await hub.client.get<ConfigMap>(configMaps, memory);
+    assert.equal(immutable, undefined);
+    const kept = JSON.parse(data?.['removed'] ?? '') as unknown[];
+    assert.equal(kept.length, 2);
+  });
+
+  test('keeps its memory where editors of the default namespace do not write', async () => {
+    await using hub = await startWithTen();
+    await deleteSites(hub, ['shop-0', 'shop-1', 'shop-2']);
+    await hub.eventually(async () => assert.equal((await names(hub)).length, 7));
+    const { items } = await hub.client.list<ConfigMap>(configMaps);
+    const found = items.filter(({ metadata }) => metadata.name === memory.name);
+    assert.deepEqual(
+      found.map(({ metadata }) => metadata.namespace),
+      ['kube-system'],
+    );
   });
 
   test('comes to the same end when writes fail on the way', async () => {

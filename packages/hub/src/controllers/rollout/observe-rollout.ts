@@ -6,6 +6,7 @@ import {
   releases,
   type Site,
 } from '@selvedge/api';
+import type { DeliveryRow } from '@selvedge/store';
 import type { RolloutControl, RolloutInput } from '../../rollout/rollout-input.ts';
 import { isOwnedBy } from '../application/build-release.ts';
 import type { ControllerContext } from '../controller-context.ts';
@@ -18,6 +19,8 @@ export interface Observed {
   readonly release: Release;
   /** Sites that have the application and, by their labels, are not meant to. */
   readonly unwanted: readonly string[];
+  /** Wanted rows of former Applications of this name: what runs there runs by their order. */
+  readonly former: readonly DeliveryRow[];
 }
 
 /**
@@ -28,7 +31,7 @@ export async function observeRollout(
   ctx: ControllerContext,
   { application, rollout, history }: { application: Application; rollout: Rollout; history: Rollout[] },
 ): Promise<Observed | undefined> {
-  const { client, fleet, informers, clock } = ctx;
+  const { client, fleet, informers, clock, listensSince } = ctx;
   const { namespace = '', name, uid = '' } = application.metadata;
   const [{ items }, members, { rows }, heartbeats] = await Promise.all([
     // As they are stored: a Release that was condemned a moment ago must not be offered any more.
@@ -45,6 +48,7 @@ export async function observeRollout(
   return {
     release,
     unwanted: rejected.filter((site) => ownRows.get(site)?.phase === 'Wanted'),
+    former: rows.filter((row) => row.phase === 'Wanted' && row.applicationUid !== uid),
     input: {
       rollout: rollout.metadata.name,
       number: rolloutNumber(rollout),
@@ -55,7 +59,9 @@ export async function observeRollout(
       strategy: rollout.spec.strategy,
       control: controlOf(application, rollout),
       seed: uid,
-      sites: selected.map((site) => siteFacts(site, heartbeats.get(site.metadata.name)?.lastSeenAt)),
+      sites: selected.map((site) =>
+        siteFacts(site, heartbeats.get(site.metadata.name)?.lastSeenAt, listensSince),
+      ),
       members: new Map(members.map(({ site, wave }) => [site, wave])),
       rows: ownRows,
       status: rollout.status,

@@ -1,4 +1,4 @@
-import { type Release, type ReleaseStatus, releases } from '@selvedge/api';
+import { type Release, type ReleaseStatus, type Rollout, releases } from '@selvedge/api';
 import { withCondition } from '../../rollout/conditions.ts';
 import type { RolloutPlan } from '../../rollout/rollout-input.ts';
 import type { ControllerContext } from '../controller-context.ts';
@@ -10,7 +10,7 @@ import type { ControllerContext } from '../controller-context.ts';
 export async function pronounceVerdict(
   { client, clock }: ControllerContext,
   release: Release,
-  { rollout, plan }: { rollout: string; plan: RolloutPlan },
+  { rollout, plan }: { rollout: Rollout; plan: RolloutPlan },
 ): Promise<void> {
   if (!plan.verdict) return;
   const time = plan.status.breach?.time ?? clock.now().toISOString();
@@ -22,13 +22,13 @@ export async function pronounceVerdict(
 }
 
 interface Finding {
-  readonly rollout: string;
+  readonly rollout: Rollout;
   readonly time: string;
 }
 
 function approved({ status = {} }: Release, { rollout, time }: Finding): ReleaseStatus | undefined {
   if (status.approvedTime !== undefined || status.condemned !== undefined) return undefined;
-  const message = `Passed every wave of Rollout ${rollout}.`;
+  const message = `Passed every wave of Rollout ${rollout.metadata.name}.`;
   const finding = { type: 'Approved', status: 'True', reason: 'EveryWavePassed', message } as const;
   const conditions = withCondition(status.conditions ?? [], finding, time);
   return { ...status, approvedTime: time, conditions };
@@ -37,7 +37,7 @@ function approved({ status = {} }: Release, { rollout, time }: Finding): Release
 /** Takes an approval away: should a person lift the condemnation, it has to pass every wave again. */
 function condemned(
   { metadata, status = {} }: Release,
-  { rollout, time, reason, message }: Finding & { reason: string; message: string },
+  { rollout: { metadata: condemning }, time, reason, message }: Finding & { reason: string; message: string },
 ): ReleaseStatus | undefined {
   if (status.condemned !== undefined) return undefined;
   const { approvedTime: _, conditions = [], ...rest } = status;
@@ -46,12 +46,18 @@ function condemned(
     type: 'Condemned',
     status: 'True',
     reason,
-    message: `Failed in Rollout ${rollout}: ${message}. ${help}`,
+    message: `Failed in Rollout ${condemning.name}: ${message}. ${help}`,
   } as const;
   const unapproved = { type: 'Approved', status: 'False', reason: 'Condemned', message } as const;
   return {
     ...rest,
-    condemned: { time, rollout, reason, message },
+    condemned: {
+      time,
+      rollout: condemning.name,
+      ...(condemning.uid === undefined ? {} : { rolloutUid: condemning.uid }),
+      reason,
+      message,
+    },
     conditions: withCondition(withCondition(conditions, finding, time), unapproved, time),
   };
 }

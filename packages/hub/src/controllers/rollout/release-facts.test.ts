@@ -37,6 +37,18 @@ describe('a release', () => {
     assert.deepEqual([bad.isCondemned, bad.condemnedBy, bad.isApproved], [true, 'till-2', false]);
   });
 
+  test('was condemned by that very rollout, not by one of its name that was made later', () => {
+    const by = (rolloutUid: string) =>
+      release('b', {
+        condemned: { time, rollout: 'till-2', rolloutUid, reason: 'BudgetExceeded', message: '' },
+      });
+    const made = rollout(2, 'b', 'Progressing');
+    const history = [{ ...made, metadata: { ...made.metadata, uid: 'now' } }];
+    const ofFormer = releaseFacts(by('before'), history);
+    assert.deepEqual([ofFormer.isCondemned, ofFormer.condemnedBy], [true, undefined]);
+    assert.equal(releaseFacts(by('now'), history).condemnedBy, 'till-2');
+  });
+
   test('of a hub that kept no verdicts yet is approved by its history', () => {
     const history = [rollout(2, 'b', 'Progressing'), rollout(1, 'a', 'Completed')];
     assert.equal(releaseFacts(release('a'), history).isApproved, true);

@@ -12,10 +12,23 @@ export function releaseFacts({ metadata, spec, status }: Release, history: reado
     release: metadata.name,
     digest: spec.digest,
     isCondemned: status?.condemned !== undefined,
-    ...(status?.condemned ? { condemnedBy: status.condemned.rollout } : {}),
+    ...condemnedBy(status, history),
     isApproved: status?.approvedTime !== undefined || hasPassed,
     number: latest ? rolloutNumber(latest) : 0,
   };
+}
+
+/** A Rollout of the same name that was made later condemned nothing. */
+function condemnedBy(
+  status: Release['status'],
+  history: readonly Rollout[],
+): Pick<ReleaseFacts, 'condemnedBy' | 'condemned'> {
+  if (status?.condemned === undefined) return {};
+  const { rollout, rolloutUid } = status.condemned;
+  const namesake = history.find(({ metadata }) => metadata.name === rollout);
+  const { time, reason, message } = status.condemned;
+  const isIt = rolloutUid === undefined || namesake === undefined || namesake.metadata.uid === rolloutUid;
+  return isIt ? { condemnedBy: rollout, condemned: { time, reason, message } } : {};
 }
 
 /**

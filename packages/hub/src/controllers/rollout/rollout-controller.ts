@@ -16,10 +16,12 @@ import {
   runController,
 } from '@selvedge/kube';
 import { planRollout } from '../../rollout/plan-rollout.ts';
-import type { RolloutPlan } from '../../rollout/rollout-input.ts';
+import type { RolloutInput, RolloutPlan } from '../../rollout/rollout-input.ts';
 import { removeFromSites } from '../application/application-removal.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import { coalesced } from '../key-sources.ts';
+import { passTakeover, withFormer } from '../removal/takeover-guard.ts';
+import { highestAttempt } from './next-rollout-number.ts';
 import { observeRollout } from './observe-rollout.ts';
 import { pronounceVerdict } from './pronounce-verdict.ts';
 import { pruneHistory } from './prune-history.ts';
@@ -83,7 +85,7 @@ function tellOfLifts({ informers, recorder }: ControllerContext): void {
 
 async function reconcile(ctx: ControllerContext, key: string): Promise<ReconcileResult> {
   const { client, informers } = ctx;
-  const application = await client.find<Application>(applications, nameOfKey(key));
+  let application = await client.find<Application>(applications, nameOfKey(key));
   if (!application || application.metadata.deletionTimestamp !== undefined) return 'done';
   const history = latestFirst(informers.rollouts.list(application.metadata.namespace), application);
   const [newest, ...older] = history;
@@ -93,13 +95,38 @@ async function reconcile(ctx: ControllerContext, key: string): Promise<Reconcile
   const rollout = await client.find<Rollout>(rollouts, newest.metadata);
   const observed = rollout && (await observeRollout(ctx, { application, rollout, history }));
   if (!rollout || !observed) return 'done';
-  const plan = planRollout(observed.input);
+  application = await rememberAttempts(ctx, application, observed.input);
+  const planned = planRollout(observed.input);
+  const takeover = await passTakeover(ctx, application, observed.former);
+  application = takeover.application;
+  const isHeld = takeover.lookInSeconds !== undefined;
+  const plan = { ...planned, assign: withFormer(planned.assign, observed.former, isHeld) };
   await carryOut(ctx, { application, rollout, release: observed.release, plan });
+  // One question at a time: what is to be left waits for the answer too.
+  if (isHeld)
+    return {
+      requeueAfterSeconds: Math.min(takeover.lookInSeconds, plan.wakeInSeconds ?? Number.POSITIVE_INFINITY),
+    };
   const removal = { unwanted: observed.unwanted, selected: observed.input.sites.length };
   const removalLookInSeconds = await removeFromSites(ctx, application, removal);
   await pruneHistory(ctx, application, history);
   const wakes = [plan.wakeInSeconds, removalLookInSeconds].filter((seconds) => seconds !== undefined);
   return wakes.length === 0 ? 'done' : { requeueAfterSeconds: Math.min(...wakes) };
+}
+
+/**
+ * Sites know of rollouts that this hub does not: it was restored from a backup. Kept before this rollout takes the place of what
+ * they were told, so that the next one has a number that is new to them.
+ */
+async function rememberAttempts(
+  { client }: ControllerContext,
+  application: Application,
+  { number, rows }: RolloutInput,
+): Promise<Application> {
+  const highest = highestAttempt([...rows.values()]);
+  if (highest <= Math.max(number, application.status?.highestAttempt ?? 0)) return application;
+  const status = { ...application.status, highestAttempt: highest };
+  return client.updateStatus<Application>(applications, { ...application, status });
 }
 
 interface Step {
@@ -114,7 +141,7 @@ async function carryOut(ctx: ControllerContext, step: Step): Promise<void> {
   const { fleet } = ctx;
   const { application, rollout, release, plan } = step;
   const { uid = '', name, namespace = '' } = rollout.metadata;
-  await pronounceVerdict(ctx, release, { rollout: name, plan });
+  await pronounceVerdict(ctx, release, { rollout, plan });
   await writeStatus(ctx, step);
   if (plan.join.length > 0) await fleet.addRolloutMembers(uid, plan.join);
   const assignments = plan.assign.map((assignment) => ({

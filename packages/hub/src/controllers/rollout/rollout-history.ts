@@ -10,7 +10,11 @@ export function keyOfApplication(object: KubeObject & { spec: { application: str
 
 /** n of `<application>-<n>`. */
 export function rolloutNumber({ metadata }: Rollout): number {
-  return Number(metadata.name.slice(metadata.name.lastIndexOf('-') + 1)) || 0;
+  return numberOfRollout(metadata.name);
+}
+
+export function numberOfRollout(name: string): number {
+  return Number(name.slice(name.lastIndexOf('-') + 1)) || 0;
 }
 
 /** The rollouts of this very application, newest first. */

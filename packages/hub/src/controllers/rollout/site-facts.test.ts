@@ -27,6 +27,9 @@ describe('what a rollout knows of a site', () => {
     );
     assert.equal(inTouch.connectedSince, Date.parse('2026-01-01T00:00:00.000Z'));
     assert.equal(inTouch.lastSeen, Date.parse('2026-01-01T00:00:05.000Z'));
+    const restarted = Date.parse('2026-01-01T09:00:00.000Z');
+    const afterRestart = siteFacts(site([condition('Connected', 'True', 'Connected')]), undefined, restarted);
+    assert.equal(afterRestart.connectedSince, restarted, 'not for the time in which the hub was down');
     assert.deepEqual(inTouch.labels, { tier: 'store' });
     const away = siteFacts(site([condition('Connected', 'False', 'Away')]));
     assert.deepEqual([away.connectedSince, away.isOverdue], [undefined, false]);

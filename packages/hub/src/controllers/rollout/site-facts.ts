@@ -4,16 +4,19 @@ import type { SiteFacts } from '../../rollout/rollout-input.ts';
 /**
  * What a rollout has to know of a Site: from its object, and from its last contact. A change of the object that leaves the
  * facts as they were concerns no rollout. The Connected condition says whether and since when; it changes only when that
- * does.
+ * does, and what was true when the hub stopped listening is not known to be so until then: who is in touch counts as so from
+ * `listensSince` on.
  */
-export function siteFacts(site: Site, lastSeenAt?: string): SiteFacts {
+export function siteFacts(site: Site, lastSeenAt?: string, listensSince = 0): SiteFacts {
   const { metadata, spec, status } = site;
   const connected = status?.conditions?.find((condition) => condition.type === 'Connected');
   const held = heldBy(site);
   return {
     name: metadata.name,
     labels: metadata.labels ?? {},
-    ...(connected?.status === 'True' ? { connectedSince: Date.parse(connected.lastTransitionTime) } : {}),
+    ...(connected?.status === 'True'
+      ? { connectedSince: Math.max(Date.parse(connected.lastTransitionTime), listensSince) }
+      : {}),
     ...(lastSeenAt === undefined ? {} : { lastSeen: Date.parse(lastSeenAt) }),
     isOverdue: connected?.reason === 'Overdue',
     variables: new Set(Object.keys(spec?.variables ?? {})),

@@ -6,6 +6,7 @@ import { removalFinalizer } from '../../removal/removal-finalizer.ts';
 import { connectivityOf, expectedSilenceSeconds } from '../../resources/connectivity.ts';
 import { isHubBehind } from '../../resources/site-hold.ts';
 import { ShortLived } from '../../resources/short-lived.ts';
+import { withCondition } from '../../rollout/conditions.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import type { EventFacts } from '../event/event-recorder.ts';
 import { periodic } from '../key-sources.ts';
@@ -83,6 +84,7 @@ class SiteController {
       return 'done';
     }
     await this.#checkKey(site);
+    if (await this.#clearClaim(site)) return { requeueAfterSeconds: 0 };
     // A site that follows newer state than the hub's takes none of it until a person decides.
     if (!isHubBehind(site)) {
       await fleet.setSiteSettings(name, {
@@ -115,6 +117,22 @@ class SiteController {
       logger.info('site key revoked', { site: name, fingerprint: key.fingerprint });
       await fleet.removeSiteKey(name, key.fingerprint);
     }
+  }
+
+  /** With its key went what an agent said of the state that it follows. Resolves to whether the Site was changed. */
+  async #clearClaim(site: Site): Promise<boolean> {
+    const { client, clock, fleet } = this.#ctx;
+    if (!isHubBehind(site) || (await fleet.findSiteKey(site.metadata.name)) !== undefined) return false;
+    const { hubBehind: _, recovery, ...status } = site.status ?? {};
+    const now = clock.now().toISOString();
+    const message = 'The key of the agent that followed another state is not valid any more.';
+    const finding = { type: 'HubBehind', status: 'False', reason: 'KeyRemoved', message } as const;
+    const conditions = withCondition(status.conditions ?? [], finding, now);
+    const refused = { state: 'Refused', completedTime: now, message } as const;
+    const wish = recovery?.state === 'Requested' ? { ...recovery, ...refused } : recovery;
+    const cleared = { ...status, conditions, ...(wish === undefined ? {} : { recovery: wish }) };
+    await client.updateStatus(sites, { ...site, status: cleared });
+    return true;
   }
 
   async #writeConditions(site: Site): Promise<void> {

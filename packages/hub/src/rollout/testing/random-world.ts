@@ -12,7 +12,8 @@ import { digestOf, SimulatedFleet } from './simulated-fleet.ts';
 /** What may happen, with how often it does. */
 const weights = {
   step: 14,
-  wait: 7,
+  wait: 6,
+  waitDeaf: 2,
   exchangeAll: 6,
   exchange: 8,
   fetch: 4,
@@ -126,6 +127,9 @@ export class RandomWorld {
         break;
       case 'wait':
         fleet.wait(n % 7 === 0 ? n * 10 : n % 400);
+        break;
+      case 'waitDeaf':
+        fleet.waitDeaf(n % 5 === 0 ? n * 10 : n);
         break;
       case 'exchangeAll':
         for (const name of fleet.siteNames) this.#exchange(name);
@@ -258,6 +262,7 @@ export class RandomWorld {
     for (let round = 0; round < 200; round++) {
       const before = fleet.status;
       const plan = this.step();
+      this.#letEmptyWaveGo();
       for (const name of fleet.siteNames) this.#exchange(name);
       // At last longer than any deadline of the strategies.
       fleet.wait(still > 2 ? 900 : 120);
@@ -266,6 +271,13 @@ export class RandomWorld {
       if (still > 8) return;
     }
     assert.fail(`does not come to rest: ${fleet.status?.phase}: ${fleet.status?.message}`);
+  }
+
+  /** A person sees that the wave which is next selects nobody, and goes on without. */
+  #letEmptyWaveGo(): void {
+    const { status, waivedWaves } = this.fleet;
+    const open = status?.waves?.find((wave) => wave.phase !== 'Passed');
+    if (open?.sites === 0) waivedWaves.add(open.name);
   }
 
   /** What holds when everything has come to rest. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ItemReport, ItemTerms, RolloutStatus, RolloutStrategy } from '@selvedge/api';
-import type { DeliveryRow } from '@selvedge/store';
+import { type DeliveryRow, keptReport } from '@selvedge/store';
 import { planRollout } from '../plan-rollout.ts';
 import type {
   PlannedAssignment,
@@ -22,6 +22,7 @@ export class SimulatedSite extends SimulatedAgent {
 
 interface SimulatedRelease {
   condemnedBy?: string;
+  condemned?: NonNullable<ReleaseFacts['condemned']>;
   isApproved: boolean;
   number: number;
 }
@@ -146,6 +147,8 @@ export class SimulatedFleet {
     const release = this.releases.get(this.release);
     if (crashAfter >= 1 && release && plan.verdict?.kind === 'Condemned') {
       release.condemnedBy = this.rolloutName;
+      const { reason, message } = plan.verdict;
+      release.condemned = { reason, message, time: iso(this.now) };
       release.isApproved = false;
     }
     if (crashAfter >= 1 && release && plan.verdict?.kind === 'Approved') release.isApproved = true;
@@ -157,12 +160,12 @@ export class SimulatedFleet {
   /** A person lifts the condemnation; the controller starts a new rollout then. */
   lift(release: string): void {
     const known = this.releases.get(release);
-    if (known) delete known.condemnedBy;
+    delete known?.condemnedBy;
+    delete known?.condemned;
   }
 
   disconnect(name: string): void {
     const site = this.site(name);
-    if (site.connectedSince !== undefined) site.lastSeen = this.now;
     site.connectedSince = undefined;
   }
 
@@ -180,8 +183,16 @@ export class SimulatedFleet {
     }
   }
 
-  /** Time passes; agents work, in touch or not. */
+  /** Time passes; agents work, in touch or not. Those in touch are heard of, whatever becomes of their reports. */
   wait(seconds: number): void {
+    this.waitDeaf(seconds);
+    for (const site of this.sites.values()) {
+      if (site.connectedSince !== undefined) site.lastSeen = this.now;
+    }
+  }
+
+  /** The same, while the hub hears nobody and knows nothing of that: it is down, or suspended. */
+  waitDeaf(seconds: number): void {
     this.now += seconds * 1000;
     for (const site of this.sites.values()) site.work(this.now);
   }
@@ -197,13 +208,14 @@ export class SimulatedFleet {
   deliver(name: string, report: ItemReport): void {
     const row = this.rows.get(name);
     if (!row || (row.report && row.report.seq >= report.seq)) return;
-    this.rows.set(name, { ...row, report: { ...report, receivedAt: iso(this.now) } });
+    this.rows.set(name, { ...row, report: keptReport(report, row.report, iso(this.now)) });
   }
 
   /** One exchange with a site in touch: it fetches, works, and tells. */
   exchange(name: string): void {
     const site = this.site(name);
     if (site.connectedSince === undefined) return;
+    site.lastSeen = this.now;
     this.fetch(name);
     site.work(this.now);
     const report = site.report(this.now);
@@ -261,19 +273,21 @@ export class SimulatedFleet {
   }
 
   #factsOf(name: string): ReleaseFacts {
-    const { condemnedBy, isApproved, number } = this.releases.get(name) ?? { isApproved: false, number: 0 };
+    const known: SimulatedRelease = this.releases.get(name) ?? { isApproved: false, number: 0 };
+    const { condemnedBy, condemned, isApproved, number } = known;
     return {
       release: name,
       digest: digestOf(name),
       isCondemned: condemnedBy !== undefined,
       ...(condemnedBy === undefined ? {} : { condemnedBy }),
+      ...(condemned === undefined ? {} : { condemned }),
       isApproved,
       number,
     };
   }
 
   #siteFacts(name: string, site: SimulatedSite): SiteFacts {
-    const lastSeen = site.connectedSince === undefined ? site.lastSeen : this.now;
+    const { lastSeen } = site;
     return {
       name,
       labels: site.labels,
