@@ -62,6 +62,15 @@ describe('selvedge site hold, release, adopt and override', () => {
   });
 
   test('of a silent site that is ahead: what would change is shown, and the wish is kept', async () => {
+    // Of a site that nobody speaks for, no claim stands.
+    await hub.fleet.addSiteKey({
+      site: 'munich',
+      siteUid: (await site('munich')).metadata.uid ?? '',
+      publicKey: 'bXVuaWNo',
+      fingerprint: `SHA256:${'m'.repeat(43)}`,
+      tokenUid: 'token',
+      enrolledAt: new Date().toISOString(),
+    });
     const present = await site('munich');
     await hub.client.mergePatch(
       sites,

@@ -159,12 +159,12 @@ function writes(open: OpenClient): void {
 
   test('a deletion heeds its preconditions and happens once', async () => {
     const client = await open();
-    const { name } = (await client.create(sites, site(freshName('deleted')))).metadata;
+    const { metadata } = await client.create(configMaps, configMap(freshName('deleted'), {}));
     const another = { preconditions: { uid: '00000000-0000-4000-8000-000000000000' } };
-    await assert.rejects(client.delete(sites, { name }, another), isConflict);
-    await client.delete(sites, { name });
-    assert.equal(await client.find(sites, { name }), undefined);
-    await assert.rejects(client.delete(sites, { name }), isNotFound);
+    await assert.rejects(client.delete(configMaps, metadata, another), isConflict);
+    await client.delete(configMaps, metadata);
+    assert.equal(await client.find(configMaps, metadata), undefined);
+    await assert.rejects(client.delete(configMaps, metadata), isNotFound);
   });
 }
 
