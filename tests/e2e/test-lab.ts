@@ -106,7 +106,8 @@ export function applicationObject(parts: ApplicationParts): KubeObject {
     metadata: { name, namespace: 'test' },
     spec: {
       placement: { siteSelector: {} },
-      rollout: { waves: [{ name: 'all', percent: 100 }], ...strategy },
+      // What fails stays to be looked at.
+      rollout: { waves: [{ name: 'all', percent: 100 }], onBreach: 'Pause', ...strategy },
       source: { inline: { manifests } },
     },
   } as KubeObject;
