@@ -1,4 +1,12 @@
-import type { DesiredItem, ItemReport, KubeObject, RemovalMode } from '@selvedge/api';
+import type {
+  DesiredItem,
+  ItemReport,
+  KubeObject,
+  NodeGroup,
+  RemovalMode,
+  SiteInventory,
+} from '@selvedge/api';
+import type { LinkDoor } from '../link/link-door.ts';
 
 /** One item that the site is to run. Everything in it comes from the verified desired state. */
 export interface DriverItem {
@@ -16,8 +24,10 @@ export interface DriverItem {
   readonly siteName: string;
   /** Values for `${site.variables.NAME}`. */
   readonly variables: Readonly<Record<string, string | number | boolean>>;
+  /** Groups of the site's nodes, for `DeliveryRules.nodeGroups`. */
+  readonly nodeGroups: readonly NodeGroup[];
   /**
-   * The release's manifests, from the agent's local, digest-verified content. May be called again at any time; rejects
+   * The release's content (`splitReleaseContent` parts it into manifests and rules), from the agent's local, digest-verified content. May be called again at any time; rejects
    * while the content is not here yet (the driver reports Pending and asks again).
    */
   manifests(): Promise<readonly KubeObject[]>;
@@ -62,6 +72,12 @@ export interface Driver {
    * the first look and while the runtime cannot be reached.
    */
   lastLook(): Date | undefined;
+  /** What the site is made of, as last read; `undefined` before that. Without heartbeats: it changes when something changed. */
+  inventory(): SiteInventory | undefined;
+  /** Called when `inventory()` has changed. */
+  onInventory(listener: () => void): void;
+  /** Where the service link leads. Asked once for each link that is opened. */
+  openDoor(): Promise<LinkDoor>;
   /** What runs the containers, for `AgentInfo.runtime`: `podman 4.3.1 rootless`. */
   describe(): Promise<{ runtime: string }>;
   /** Ends the loop and waits for the step at hand. Containers go on running. */

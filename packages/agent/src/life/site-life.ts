@@ -395,6 +395,7 @@ export class SiteLife {
         mayActivate,
         siteName,
         variables: life.memory.variables ?? variables,
+        nodeGroups: held.policy.nodeGroups ?? [],
         manifests: () => readManifests(content, life.id, digest),
       });
     }

@@ -24,6 +24,7 @@ function itemOf(release: string, options: { outcome?: Outcome } & Partial<Driver
     mayActivate: true,
     siteName: 'shop',
     variables: {},
+    nodeGroups: [],
     manifests: async () => withOutcome(manifests, outcome),
     ...rest,
   };

@@ -1,6 +1,7 @@
-import type { Clock, KubeObject } from '@selvedge/api';
+import { type Clock, type KubeObject, type SiteInventory, StatusError } from '@selvedge/api';
 import { systemClock } from '@selvedge/api/node';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../drivers/driver.ts';
+import type { LinkDoor } from '../link/link-door.ts';
 import { MemoryMachine, type PlacedItem, type RecordedActivation, versionOf } from './memory-machine.ts';
 import { millisecondsOf, type Outcome, outcomeAt, outcomeOf } from './release-outcome.ts';
 
@@ -106,6 +107,30 @@ export class MemoryDriver implements Driver {
 
   lastLook(): Date | undefined {
     return this.isStarted && !this.isIdle ? this.#clock.now() : undefined;
+  }
+
+  /** What `inventory()` says; `setInventory` tells. */
+  #inventory: SiteInventory | undefined;
+  #onInventory: () => void = () => {};
+  /** Where the service link leads; absent: nowhere. */
+  door: LinkDoor | undefined;
+
+  inventory(): SiteInventory | undefined {
+    return this.#inventory;
+  }
+
+  setInventory(inventory: SiteInventory): void {
+    this.#inventory = inventory;
+    this.#onInventory();
+  }
+
+  onInventory(listener: () => void): void {
+    this.#onInventory = listener;
+  }
+
+  async openDoor(): Promise<LinkDoor> {
+    if (this.door === undefined) throw new StatusError('ServiceUnavailable', 'this site has no runtime');
+    return this.door;
   }
 
   async describe(): Promise<{ runtime: string }> {

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { applyRulesSchema } from './apply-rules.ts';
 import { conditionsSchema, rolloutPhaseSchema, siteCountsSchema, timeSchema } from './status-schemas.ts';
 
 export const applications: ResourceRef = {
@@ -289,9 +290,24 @@ export const applicationSpecSchema = Type.Object(
       },
     ),
     placement: Type.Object(
-      { siteSelector: labelSelectorSchema },
-      { description: 'Which sites run the application.' },
+      {
+        siteSelector: labelSelectorSchema,
+        nodeGroups: Type.Optional(
+          Type.Array(
+            Type.String({ minLength: 1, maxLength: 40, pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$' }),
+            {
+              minItems: 1,
+              maxItems: 10,
+              description:
+                'Node groups of the site (spec.nodeGroups) that its pods run in. Of those named, the ones that the site has count. Several: one workload for each, named with its group, behind the same Services.',
+              'x-kubernetes-list-type': 'set',
+            },
+          ),
+        ),
+      },
+      { description: 'Which sites run the application, and where in them.' },
     ),
+    apply: Type.Optional(applyRulesSchema),
     rollout: Type.Optional(rolloutStrategySchema),
     paused: Type.Optional(
       Type.Boolean({ description: 'true: releases are made, none is offered to another site.' }),

@@ -34,6 +34,58 @@ const windowStateSchema = (description: string) =>
     { description },
   );
 
+const nodeGroupSchema = Type.Object({
+  name: Type.String({
+    minLength: 1,
+    maxLength: 40,
+    pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$',
+    description: 'Name of the group: a DNS label.',
+  }),
+  nodeSelector: Type.Optional(
+    Type.Record(Type.String(), Type.String(), {
+      description: 'Labels that its nodes have, all of them. None: every node.',
+    }),
+  ),
+  tolerations: Type.Optional(
+    Type.Array(
+      Type.Object({
+        key: Type.Optional(Type.String({ description: 'Key of the taint. Absent: every taint.' })),
+        operator: Type.Optional(
+          Type.Union([Type.Literal('Exists'), Type.Literal('Equal')], {
+            description: 'Exists: whatever the value. Equal (the default): this value.',
+          }),
+        ),
+        value: Type.Optional(Type.String({ description: 'Value of the taint.' })),
+        effect: Type.Optional(
+          Type.Union(
+            [Type.Literal('NoSchedule'), Type.Literal('PreferNoSchedule'), Type.Literal('NoExecute')],
+            { description: 'Effect of the taint. Absent: all.' },
+          ),
+        ),
+        tolerationSeconds: Type.Optional(
+          Type.Integer({ description: 'How long a pod stays on a node that got the taint (NoExecute).' }),
+        ),
+      }),
+      { maxItems: 20, description: 'Taints of its nodes that pods pinned to the group tolerate.' },
+    ),
+  ),
+});
+export type NodeGroup = Static<typeof nodeGroupSchema>;
+
+/**
+ * What people may do at the site through the hub. `Disabled`, as `off` is a boolean in YAML 1.1, which kubectl reads.
+ */
+export const linkAccesses = ['Disabled', 'Read', 'Full'] as const;
+export type LinkAccess = (typeof linkAccesses)[number];
+
+const linkAccessSchema = Type.Unsafe<LinkAccess>({
+  type: 'string',
+  enum: [...linkAccesses],
+  default: 'Read',
+  description:
+    'What people may do at the site through sites/NAME/proxy. Disabled: nothing. Read: get, list, watch, logs. Full: all that their rights at the site allow, also exec, attach and port-forward. Kept by the agent at the site.',
+});
+
 export const siteSpecSchema = Type.Object(
   {
     displayName: Type.Optional(
@@ -106,6 +158,15 @@ export const siteSpecSchema = Type.Object(
         { description: 'Nothing is activated and nothing removed here while this stands.' },
       ),
     ),
+    nodeGroups: Type.Optional(
+      Type.Array(nodeGroupSchema, {
+        maxItems: 50,
+        description: 'Groups of the nodes of the site, for placement.nodeGroups of Applications.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['name'],
+      }),
+    ),
+    link: Type.Optional(linkAccessSchema),
     removal: Type.Optional(
       Type.Object(
         { approved: Type.Optional(removalApprovalSchema) },

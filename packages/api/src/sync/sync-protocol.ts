@@ -1,4 +1,6 @@
+import type { InventoryReport } from '../inventory/site-inventory.ts';
 import type { DeliveryState } from '../kinds/delivery.ts';
+import type { LinkAccess, NodeGroup } from '../kinds/site.ts';
 
 /**
  * What agents and the hub's gateway say to each other: DESIGN §6. JSON over HTTPS, opened by the agent only.
@@ -7,6 +9,8 @@ import type { DeliveryState } from '../kinds/delivery.ts';
  * - `POST /gateway/v1/enroll`: `EnrollRequest` → `EnrollResponse`.
  * - `POST /sync/v1`: `SyncRequest` → `SyncResponse`; one long-poll.
  * - `GET  /content/v1/blobs/{digest}`: the bytes; `Range` honoured; only blobs that this site's state names.
+ * - `GET  /link/v1`: WebSocket (RFC 6455, subprotocol `linkProtocol`), opened when an answer says `openLink`. Its binary messages are
+ *   the bytes of one HTTP/2 connection (RFC 9113, prior knowledge) in which the hub is the client: see `link-protocol.ts`.
  *
  * Every request but the first carries `Authorization: Bearer <JWT>`: EdDSA by the agent's key, header `kid` its
  * fingerprint, claims `iss` site name (at enrolment: ''), `aud` hub id, `iat`, `exp` (≤ 5 minutes), `bh` (base64url SHA-256
@@ -142,6 +146,10 @@ export interface SitePolicy {
   readonly blackouts?: readonly Blackout[];
   /** The hub holds the whole site: nothing is activated and nothing removed. */
   readonly hold?: { readonly reason: string };
+  /** `Site.spec.nodeGroups`; absent: none. */
+  readonly nodeGroups?: readonly NodeGroup[];
+  /** `Site.spec.link`; absent: `Read`. Kept by the agent, whatever the hub lets through. */
+  readonly link?: LinkAccess;
 }
 
 /** Opens at each match of the cron expression in the site's time zone, for `durationSeconds` of true time. */
@@ -211,6 +219,11 @@ export interface ItemReport {
   activatedTime?: string;
   /** The site went back to what ran before (`runningDigest`) by itself, or because a person there said so. With state `Failed`. */
   wentBack?: 'Unhealthy' | 'RolledBackBySite';
+  /**
+   * What is not as the release says although it should be, and is not put back (drift: Report): at most 20 of
+   * `Kind/name: field, field`; `Kind/namespace/name` outside the application's namespace.
+   */
+  drift?: string[];
   /** Sizes on disk of images of this release that are here. At most 50. */
   images?: { name: string; sizeBytes: number }[];
   /** When `state` began, and when it was last seen to hold. RFC 3339, hub-corrected clock. */
@@ -314,6 +327,8 @@ export interface SyncRequest {
   full?: boolean;
   /** Sent at start and when it changed. */
   site?: SiteReport;
+  /** What changed in the inventory since the hub last took one; the whole of it with `from: ''`. */
+  inventory?: InventoryReport;
   /** Not acknowledged yet, oldest first, at most 50. */
   acts?: LocalAct[];
   /** The signed state that the agent follows, when the hub asked for it (`sendState`): so a hub that lost its memory can adopt it. */
@@ -347,6 +362,10 @@ export interface SyncResponse {
    * on from here and sends all its reports again.
    */
   ackSeq: number;
+  /** Somebody wants to reach the site: open the link unless it is open. Repeated until it is. */
+  openLink?: true;
+  /** The inventory that the hub has is not the one that the difference starts from: send all of it. */
+  sendInventory?: true;
   /** Send every report again. */
   sendAllReports?: boolean;
   /** Before the next request; 0 = at once. */

@@ -1,7 +1,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, KubeObject, Logger } from '@selvedge/api';
+import { type Clock, type KubeObject, type Logger, type SiteInventory, StatusError } from '@selvedge/api';
 import { writeFileAtomically } from '@selvedge/api/node';
+import type { LinkDoor } from '../../link/link-door.ts';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
 import { ImageSpace } from './image-space.ts';
 import { ImageStore } from './images.ts';
@@ -130,6 +131,16 @@ class PodmanDriver implements Driver {
 
   lastLook(): Date | undefined {
     return this.#lastLook;
+  }
+
+  inventory(): SiteInventory | undefined {
+    return undefined;
+  }
+
+  onInventory(): void {}
+
+  async openDoor(): Promise<LinkDoor> {
+    throw new StatusError('NotFound', 'the agent of this site has no door for the service link');
   }
 
   async describe(): Promise<{ runtime: string }> {

@@ -134,6 +134,7 @@ export class TestSite {
       mayActivate,
       siteName: 'shop',
       variables,
+      nodeGroups: [],
       manifests: manifestsOf,
     });
     this.#driver?.setDesired([...this.#items.values()]);

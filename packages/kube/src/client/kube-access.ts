@@ -1,0 +1,21 @@
+/** Where a Kubernetes API is and how to show who we are there. Certificates and keys as PEM. */
+export interface KubeAccess {
+  /** `https://host:port`, perhaps with a path; without a final slash. */
+  readonly server: string;
+  readonly tls: KubeTls;
+  /**
+   * Value of the `Authorization` header, asked before each request: tokens in files and of exec plugins change. Undefined: a client certificate, or
+   * nobody. Throws StatusError when it cannot be had.
+   */
+  authorization(signal?: AbortSignal): Promise<string | undefined>;
+  /** The API answered 401: what is remembered of credentials is no longer good. */
+  refused(): void;
+}
+
+export interface KubeTls {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly serverName?: string;
+  readonly insecureSkipVerify?: boolean;
+}
