@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type Application,
   applications,
-  isNotFound,
   matchesLabelSelector,
   type Release,
   type Rollout,
@@ -20,6 +19,7 @@ import { withCondition } from '../../rollout/conditions.ts';
 import { counted } from '../../rollout/counted.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import { clearHeld, findStillHeld, passGuard } from '../removal/application-guard.ts';
+import { deleteRollout } from '../rollout/delete-rollout.ts';
 import { isOwnedBy } from './build-release.ts';
 import { deleteRelease } from './release-content.ts';
 
@@ -95,14 +95,11 @@ async function tellBehind(
 
 /** Its Rollouts and Releases; those of `kubectl delete --cascade=orphan` are left for the garbage collector to set free. */
 async function deleteHistory(ctx: ControllerContext, application: Application): Promise<void> {
-  const { client, fleet } = ctx;
+  const { client } = ctx;
   const { namespace = '', finalizers = [] } = application.metadata;
   if (finalizers.includes(orphanFinalizer)) return;
   for (const rollout of (await client.list<Rollout>(rollouts, { namespace })).items) {
-    if (!isOwnedBy(rollout, application)) continue;
-    // First, so that a crash in between leaves a Rollout that leads here again.
-    await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
-    await client.delete(rollouts, rollout.metadata).catch(ignoreNotFound);
+    if (isOwnedBy(rollout, application)) await deleteRollout(ctx, rollout);
   }
   for (const release of (await client.list<Release>(releases, { namespace })).items) {
     if (isOwnedBy(release, application)) await deleteRelease(ctx, release);
@@ -179,8 +176,4 @@ async function rowsOf({ fleet }: ControllerContext, { metadata }: Application): 
 /** A site that has shown that it is ahead of this hub takes no orders of it. */
 function followsNobody(site: Site | undefined): boolean {
   return site !== undefined && isProvenHubBehind(site);
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (!isNotFound(error)) throw error;
 }

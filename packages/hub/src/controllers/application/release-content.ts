@@ -1,13 +1,7 @@
-import {
-  type Application,
-  conflict,
-  isAlreadyExists,
-  isNotFound,
-  type Release,
-  releases,
-} from '@selvedge/api';
+import { type Application, conflict, isAlreadyExists, type Release, releases } from '@selvedge/api';
 import type { ControllerContext } from '../controller-context.ts';
 import { type BuiltRelease, isOwnedBy } from './build-release.ts';
+import { deleteIfPresent } from '../delete-if-present.ts';
 import { counted } from '../../rollout/counted.ts';
 
 /** `fault`: the name is taken by something that the hub did not make. */
@@ -60,9 +54,7 @@ async function adopt(
 export async function deleteRelease(ctx: ControllerContext, { metadata, spec }: Release): Promise<void> {
   const { client, fleet, contentLock } = ctx;
   await contentLock.run(spec.digest, async () => {
-    await client.delete(releases, metadata).catch((error: unknown) => {
-      if (!isNotFound(error)) throw error;
-    });
+    await deleteIfPresent(client, releases, metadata);
     const { items } = await client.list<Release>(releases);
     if (!items.some((other) => other.spec.digest === spec.digest)) await fleet.deleteBlob(spec.digest);
   });

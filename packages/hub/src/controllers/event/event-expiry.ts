@@ -1,5 +1,6 @@
-import { type Event, events, isNotFound } from '@selvedge/api';
+import { type Event, events } from '@selvedge/api';
 import type { ControllerOptions } from '../controller-context.ts';
+import { deleteIfPresent } from '../delete-if-present.ts';
 
 const keptSeconds = 24 * 3600;
 const sweepSeconds = 600;
@@ -16,9 +17,7 @@ export async function expireEvents({ client, clock, logger, signal }: Controller
       for (const { metadata, ...event } of items) {
         const last = event.lastTimestamp ?? event.eventTime ?? metadata.creationTimestamp ?? '';
         if (!(Date.parse(last) < oldest) || signal.aborted) continue;
-        await client.delete(events, metadata).catch((error: unknown) => {
-          if (!isNotFound(error)) throw error;
-        });
+        await deleteIfPresent(client, events, metadata);
       }
     } catch (error) {
       log.warn('old events not deleted', { error });

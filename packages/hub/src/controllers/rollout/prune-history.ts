@@ -1,8 +1,9 @@
-import { type Application, isNotFound, type Rollout, rollouts } from '@selvedge/api';
+import type { Application, Rollout } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
 import { isOwnedBy } from '../application/build-release.ts';
 import { deleteRelease } from '../application/release-content.ts';
 import type { ControllerContext } from '../controller-context.ts';
+import { deleteRollout } from './delete-rollout.ts';
 import { findApprovedRelease } from './release-facts.ts';
 import { isFinished } from './rollout-history.ts';
 
@@ -19,7 +20,7 @@ export async function pruneHistory(
   application: Application,
   history: readonly Rollout[],
 ): Promise<void> {
-  const { client, fleet, informers } = ctx;
+  const { fleet, informers } = ctx;
   const { name, namespace = '' } = application.metadata;
   const candidates = history.slice(1 + keptRollouts).filter(isFinished);
   if (candidates.length === 0) return;
@@ -31,13 +32,7 @@ export async function pruneHistory(
   const approving = history.find((rollout) => rollout.spec.release === approved);
   const old = candidates.filter((rollout) => rollout !== approving);
   if (old.length === 0) return;
-  for (const rollout of old) {
-    // First, so that a crash in between leaves a Rollout that leads here again.
-    await fleet.removeRolloutMembers(rollout.metadata.uid ?? '');
-    await client.delete(rollouts, rollout.metadata).catch((error: unknown) => {
-      if (!isNotFound(error)) throw error;
-    });
-  }
+  for (const rollout of old) await deleteRollout(ctx, rollout);
   const { rows } = await fleet.listDeliveries({ namespace, application: name });
   const inUse = new Set([
     ...rows.flatMap(releasesOf),
