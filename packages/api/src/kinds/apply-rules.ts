@@ -76,7 +76,7 @@ export const applyRulesSchema = Type.Object(
           {
             'x-kubernetes-validations': [
               {
-                rule: 'has(self.condition) != has(self.current)',
+                rule: '[has(self.condition), has(self.current)].filter(x, x).size() == 1',
                 message: 'give either condition or current',
               },
             ],
