@@ -1,6 +1,7 @@
 import { fieldDuplicate, fieldInvalid, fieldRequired, fieldTooLong } from './field-error.ts';
 import type { KubeObject } from './object-meta.ts';
 import { faultOfDnsLabel, faultOfDnsSubdomain } from './object-name.ts';
+import { isDeliveryRules } from './rules/delivery-rules.ts';
 import type { FieldError } from './status-error.ts';
 import { findReferences, referenceHint } from './variables.ts';
 
@@ -79,6 +80,15 @@ function validateManifest(manifest: unknown, path: string): FieldError[] {
   if (!isRecord(manifest)) return [fieldInvalid(path, manifest, 'must be a Kubernetes object')];
   if (typeof manifest['kind'] === 'string' && manifest['kind'].endsWith('List') && 'items' in manifest) {
     return [fieldInvalid(`${path}.kind`, manifest['kind'], 'split it: list each of its items as a manifest')];
+  }
+  if (isDeliveryRules(manifest)) {
+    return [
+      fieldInvalid(
+        `${path}.kind`,
+        manifest['kind'],
+        'is made by the hub: use spec.apply and spec.placement.nodeGroups',
+      ),
+    ];
   }
   return [
     ...validateApiVersion(manifest['apiVersion'], `${path}.apiVersion`),

@@ -19,6 +19,8 @@ export interface InventoryCluster {
   readonly version: string;
   /** What can be told of it: `k3s`, `eks`, `microk8s`, … */
   readonly distribution?: string;
+  /** What the agent may not read, so it is not here although it may be there. */
+  readonly unreadable?: readonly ('nodes' | 'storageClasses')[];
   /** Sums over the nodes that are ready. */
   readonly capacity: ResourceAmounts;
   readonly allocatable: ResourceAmounts;
@@ -72,7 +74,8 @@ export interface InventoryNodeGroup {
 /**
  * A difference of two inventories: `from` is the digest of what the hub has ('' for nothing), `to` of what it has after `parts` were put in:
  * `cluster`, `node/NAME`, `storageClass/NAME`, `nodeGroups`; null: it is gone. A hub that has something else asks for all (`sendInventory`),
- * and gets it with `from: ''`.
+ * and gets it with `from: ''`. One without parts, `from` and `to` the same, only asks whether the hub has that. What does not fit into one
+ * report comes in several, each from where the one before led.
  */
 export interface InventoryReport {
   readonly from: string;

@@ -15,6 +15,18 @@ export interface ManifestChange {
   diff: string;
 }
 
+/** A change of fields that Kubernetes does not let change in place. */
+export interface ImmutableChange {
+  /** As in `ManifestChange`. */
+  resource: string;
+  /** `spec.selector`; sorted. */
+  fields: string[];
+  /** Refused: sites refuse the release while they prepare it. Replaced: the object is deleted and made again. */
+  outcome: 'Refused' | 'Replaced';
+  /** What a person can do, or should know. */
+  advice: string;
+}
+
 export interface PlannedWave extends PlannedSites {
   name: string;
   /** Of them, silent now: nobody waits for them. */
@@ -62,6 +74,13 @@ export interface ApplicationPlanStatus {
   /** By what becomes of the application there: newly given, given another release, taken away, left as they are. */
   sites: { added: PlannedSites; changed: PlannedSites; removed: PlannedSites; unchanged: PlannedSites };
   manifests: { changes: ManifestChange[]; unchanged: number };
+  /** Present when the rules (`spec.apply`, `spec.placement.nodeGroups`) differ, which makes a new release as well. */
+  rules?: {
+    /** Unified diff of their YAML. */
+    diff: string;
+  };
+  /** Present when there are such, and Kubernetes sites that have the application already. */
+  immutableChanges?: ImmutableChange[];
   /** Empty: nothing goes out. */
   waves: PlannedWave[];
   bytes: {
@@ -79,6 +98,8 @@ export interface ApplicationPlanStatus {
   removal?: PlannedRemoval;
   /** Sites that lack a variable of the release: it is not offered to them. */
   missingVariables: ({ variable: string } & PlannedSites)[];
+  /** Present when sites have none of the node groups that the application names: it is not offered to them. */
+  missingNodeGroups?: PlannedSites & { nodeGroups: string[] };
   /** What a person should know beside it, one sentence each. */
   notes: string[];
 }

@@ -113,6 +113,12 @@ export const deliveryStatusSchema = Type.Object(
           'The site went back to runningRelease: Unhealthy (by itself) or RolledBackBySite (a person there).',
       }),
     ),
+    drift: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'What others changed at the site and is not put back (drift: Report): Kind/name: field, field. The first 20.',
+      }),
+    ),
     sinceTime: Type.Optional(
       timeSchema("When the state became what it is, by the site's clock as corrected by the hub."),
     ),

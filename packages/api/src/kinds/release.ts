@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { applyRulesSchema } from './apply-rules.ts';
 import { conditionsSchema, timeSchema } from './status-schemas.ts';
 
 export const releases: ResourceRef = {
@@ -15,7 +16,8 @@ export const releaseSpecSchema = Type.Object(
     application: Type.String({ description: 'Name of the Application.' }),
     digest: Type.String({
       pattern: '^sha256:[0-9a-f]{64}$',
-      description: 'Digest of the canonical bytes: the RFC 8785 form of the list of manifests.',
+      description:
+        'Digest of the canonical bytes: the RFC 8785 form of the list of manifests, and of the rules where there are any.',
     }),
     sizeBytes: Type.Integer({ description: 'Length of the canonical bytes.' }),
     images: Type.Optional(Type.Array(Type.String(), { description: 'Images that the manifests name.' })),
@@ -25,6 +27,12 @@ export const releaseSpecSchema = Type.Object(
     variables: Type.Optional(
       Type.Array(Type.String(), { description: 'Names of the site variables that the manifests use.' }),
     ),
+    nodeGroups: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Node groups that its pods run in, of which a site has to have one.',
+      }),
+    ),
+    apply: Type.Optional(applyRulesSchema),
   },
   {
     description: 'What is in the release. Cannot be changed.',

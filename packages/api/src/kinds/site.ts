@@ -1,6 +1,8 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { type LinkAccess, linkAccesses } from '../rules/link-access.ts';
 import { heldRemovalSchema, removalApprovalSchema } from './application.ts';
+import { siteInventoryStatusSchema } from './inventory-schema.ts';
 import { conditionsSchema, fingerprintSchema, timeSchema } from './status-schemas.ts';
 
 export const sites: ResourceRef = {
@@ -71,12 +73,6 @@ const nodeGroupSchema = Type.Object({
   ),
 });
 export type NodeGroup = Static<typeof nodeGroupSchema>;
-
-/**
- * What people may do at the site through the hub. `Disabled`, as `off` is a boolean in YAML 1.1, which kubectl reads.
- */
-export const linkAccesses = ['Disabled', 'Read', 'Full'] as const;
-export type LinkAccess = (typeof linkAccesses)[number];
 
 const linkAccessSchema = Type.Unsafe<LinkAccess>({
   type: 'string',
@@ -222,6 +218,7 @@ export const siteStatusSchema = Type.Object(
       Type.Integer({ description: 'Epoch of the desired state that the hub wants here.' }),
     ),
     agent: Type.Optional(agentStatusSchema),
+    inventory: Type.Optional(siteInventoryStatusSchema),
     holds: Type.Optional(
       Type.Array(
         Type.Object({
@@ -309,6 +306,9 @@ export const siteStatusSchema = Type.Object(
             Type.Integer({ description: 'Those of them that are prepared, and wait.' }),
           ),
           failed: Type.Integer({ description: 'Those that failed or were refused.' }),
+          drifted: Type.Optional(
+            Type.Integer({ description: 'Those in which others changed something that is not put back.' }),
+          ),
         },
         { description: 'Applications of the site, by what it last reported.' },
       ),

@@ -7,6 +7,13 @@ export function sha256Digest(bytes: Uint8Array | string): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
+/** The name, or where it has more than `longest` characters (at least 32): its beginning and a hash of all of it. */
+export function shortenedName(name: string, longest: number): string {
+  if (name.length <= longest) return name;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 16);
+  return `${name.slice(0, longest - 17).replace(/[-._]+$/, '')}-${hash}`;
+}
+
 /** `SHA256:<base64url>` over the raw public key (given as base64url). */
 export function keyFingerprint(publicKey: string): string {
   return `SHA256:${createHash('sha256').update(Buffer.from(publicKey, 'base64url')).digest('base64url')}`;

@@ -3,8 +3,12 @@
  * leaves whole. Everything here is small and
  * has no state.
  */
+export * from './application-labels.ts';
 export * from './atomic-file.ts';
 export * from './digest.ts';
+export * from './inventory-delta.ts';
 export * from './logger.ts';
+export * from './message-stream.ts';
 export * from './removal-digest.ts';
+export * from './socket-for.ts';
 export * from './system-clock.ts';

@@ -1,3 +1,4 @@
+import type { ApplicationSpec } from '../kinds/application.ts';
 import type { ApplyRules } from '../kinds/apply-rules.ts';
 import type { KubeObject } from '../object-meta.ts';
 
@@ -9,6 +10,25 @@ export interface DeliveryRules {
   readonly apply?: ApplyRules;
   /** `Application.spec.placement.nodeGroups`. */
   readonly nodeGroups?: readonly string[];
+}
+
+/** Rules of an Application. What only repeats the defaults is left out: saying it makes no other release. */
+export function deliveryRules({
+  apply = {},
+  placement,
+}: Pick<ApplicationSpec, 'apply' | 'placement'>): DeliveryRules {
+  const { drift = 'Correct', onImmutableChange = 'Refuse', ignoreDifferences = [], health = [] } = apply;
+  const rules: ApplyRules = {
+    ...(drift === 'Correct' ? {} : { drift }),
+    ...(ignoreDifferences.length === 0 ? {} : { ignoreDifferences }),
+    ...(onImmutableChange === 'Refuse' ? {} : { onImmutableChange }),
+    ...(health.length === 0 ? {} : { health }),
+  };
+  const nodeGroups = (placement.nodeGroups ?? []).toSorted();
+  return {
+    ...(Object.keys(rules).length === 0 ? {} : { apply: rules }),
+    ...(nodeGroups.length === 0 ? {} : { nodeGroups }),
+  };
 }
 
 /** The last object of a release's content, where there are rules. Not a manifest: never applied, never shown as a resource. */
@@ -39,8 +59,12 @@ export function splitReleaseContent(content: readonly KubeObject[]): {
   manifests: readonly KubeObject[];
   rules: DeliveryRules;
 } {
-  const isRules = (object: KubeObject): object is DeliveryRulesObject =>
-    object.apiVersion === 'selvedge.dev/v1alpha1' && object.kind === 'DeliveryRules';
+  const isRules = (object: KubeObject): object is DeliveryRulesObject => isDeliveryRules(object);
   const rules = content.find(isRules)?.spec ?? {};
   return { manifests: content.filter((object) => !isRules(object)), rules };
+}
+
+/** Whether this is no manifest, but what `releaseContent` adds; users cannot give one. */
+export function isDeliveryRules(object: { readonly apiVersion?: unknown; readonly kind?: unknown }): boolean {
+  return object.apiVersion === 'selvedge.dev/v1alpha1' && object.kind === 'DeliveryRules';
 }

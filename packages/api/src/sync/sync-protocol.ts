@@ -1,6 +1,7 @@
 import type { InventoryReport } from '../inventory/site-inventory.ts';
 import type { DeliveryState } from '../kinds/delivery.ts';
-import type { LinkAccess, NodeGroup } from '../kinds/site.ts';
+import type { NodeGroup } from '../kinds/site.ts';
+import type { LinkAccess } from '../rules/link-access.ts';
 
 /**
  * What agents and the hub's gateway say to each other: DESIGN §6. JSON over HTTPS, opened by the agent only.

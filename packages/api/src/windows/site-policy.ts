@@ -1,10 +1,10 @@
 import { parseDuration } from '../duration.ts';
-import type { SiteSpec } from '../kinds/site.ts';
+import type { NodeGroup, SiteSpec } from '../kinds/site.ts';
 import type { SitePolicy, TimeWindow } from '../sync/sync-protocol.ts';
 
 /** What the site is told of its own rules. Pure; the same spec gives the same policy, without a field that says nothing. */
 export function sitePolicy(spec: SiteSpec | undefined): SitePolicy {
-  const { timeZone = 'UTC', windows, blackouts = [], hold } = spec ?? {};
+  const { timeZone = 'UTC', windows, blackouts = [], hold, nodeGroups = [], link = 'Read' } = spec ?? {};
   const download = timeWindows(windows?.download);
   const activate = timeWindows(windows?.activate);
   return {
@@ -21,6 +21,16 @@ export function sitePolicy(spec: SiteSpec | undefined): SitePolicy {
           })),
         }),
     ...(hold === undefined ? {} : { hold: { reason: hold.reason } }),
+    ...(nodeGroups.length === 0 ? {} : { nodeGroups: nodeGroups.map(toldNodeGroup) }),
+    ...(link === 'Read' ? {} : { link }),
+  };
+}
+
+function toldNodeGroup({ name, nodeSelector = {}, tolerations = [] }: NodeGroup): NodeGroup {
+  return {
+    name,
+    ...(Object.keys(nodeSelector).length === 0 ? {} : { nodeSelector }),
+    ...(tolerations.length === 0 ? {} : { tolerations }),
   };
 }
 
@@ -46,5 +56,7 @@ export function specOfPolicy(policy: SitePolicy): Record<string, unknown> {
         : { download: windows(policy.downloadWindows), activate: windows(policy.activateWindows) },
     blackouts: policy.blackouts ?? null,
     hold: policy.hold ?? null,
+    nodeGroups: policy.nodeGroups ?? null,
+    link: policy.link ?? null,
   };
 }
