@@ -10,11 +10,20 @@
  */
 export {
   createHttpClient,
+  type Download,
   type HttpClient,
   type HttpClientOptions,
   type RawRequest,
 } from './client/http-client.ts';
+export {
+  type InClusterAccess,
+  type InClusterAccessOptions,
+  inClusterAccess,
+} from './client/in-cluster-access.ts';
+export type { KubeAccess, KubeTls } from './client/kube-access.ts';
+export { type KubeconfigAccessOptions, kubeconfigAccess } from './client/kubeconfig-access.ts';
 export { type Kubeconfig, loadKubeconfig } from './client/kubeconfig.ts';
+export { type KubeconfigContext, openContext } from './client/kubeconfig-file.ts';
 export { resourcePath } from './client/resource-path.ts';
 export { type BackoffOptions, backoffMilliseconds } from './controller/backoff.ts';
 export {
@@ -34,3 +43,4 @@ export {
 } from './controller/informer.ts';
 export { keyOfName, keyOfObject, nameOfKey } from './controller/object-key.ts';
 export { createWorkQueue, type WorkQueue, type WorkQueueOptions } from './controller/work-queue.ts';
+export { formatManifests } from './manifest-text.ts';

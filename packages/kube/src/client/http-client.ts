@@ -25,17 +25,21 @@ export interface RawRequest {
   readonly contentType?: string;
 }
 
+export interface Download {
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  /** Longest silence before the connection counts as dead; 0: any. */
+  readonly idleMilliseconds: number;
+  readonly signal: AbortSignal;
+}
+
 export interface HttpClient extends ObjectClient {
   /** Address of the server, for messages. */
   readonly server: string;
   /** Any request of the API, as a POST to a subresource. Throws StatusError. */
   request<T>(request: RawRequest): Promise<T>;
   /** Body of a GET as it comes, for an answer that is no object; ends quietly when the signal fires. Throws StatusError. */
-  download(request: {
-    path: string;
-    idleMilliseconds: number;
-    signal: AbortSignal;
-  }): AsyncIterable<Uint8Array>;
+  download(request: Download): AsyncIterable<Uint8Array>;
   /** Ends idle connections and lets running requests finish; watches have to be ended by their signal. */
   close(): Promise<void>;
 }
@@ -84,12 +88,8 @@ class UndiciObjectClient implements HttpClient {
     return (await this.#connection.json(request)) as T;
   }
 
-  download(request: {
-    path: string;
-    idleMilliseconds: number;
-    signal: AbortSignal;
-  }): AsyncIterable<Uint8Array> {
-    return this.#connection.stream({ ...request, query: {} });
+  download(request: Download): AsyncIterable<Uint8Array> {
+    return this.#connection.stream({ ...request, query: request.query ?? {} });
   }
 
   get<T extends KubeObject>(resource: ResourceRef, name: ObjectName): Promise<T> {

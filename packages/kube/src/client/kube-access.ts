@@ -2,6 +2,7 @@
 export interface KubeAccess {
   /** `https://host:port`, perhaps with a path; without a final slash. */
   readonly server: string;
+  /** Read it for each new connection, after `authorization`: an exec plugin may renew the client certificate. */
   readonly tls: KubeTls;
   /**
    * Value of the `Authorization` header, asked before each request: tokens in files and of exec plugins change. Undefined: a client certificate, or

@@ -1,7 +1,14 @@
-import { readFile } from 'node:fs/promises';
-import { delimiter, dirname, resolve } from 'node:path';
-import { StatusError } from '@selvedge/api';
-import { parse } from 'yaml';
+import {
+  clientCertificate,
+  isTrue,
+  material,
+  openContext,
+  optionalText,
+  readNamedFile,
+  refuseUnsupported,
+  type Entry,
+  serverAddress,
+} from './kubeconfig-file.ts';
 
 /** One context of a kubeconfig: where the API is and who we are. Certificates and keys as PEM. */
 export interface Kubeconfig {
@@ -18,28 +25,12 @@ export interface Kubeconfig {
   readonly insecureSkipTlsVerify: boolean;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-/** A named entry, and the file that it stands in: relative paths start there. */
-interface Entry {
-  readonly path: string;
-  readonly where: string;
-  readonly fields: Fields;
-}
-
 /**
  * Reads `context` (or the current one) of the file at `path`, which may be a list as in $KUBECONFIG: the first entry
  * of a name counts. Throws BadRequest that names the file and the field.
  */
 export async function loadKubeconfig(path: string, context?: string): Promise<Kubeconfig> {
-  const files = await readFiles(path);
-  const shown = files.map((f) => f.path).join(delimiter);
-  const contextName = context ?? firstCurrentContext(files);
-  if (contextName === undefined) {
-    throw unusable(shown, 'current-context is not set; set it, or name a context with --context');
-  }
-  const ofContext = entry(files, 'contexts', contextName);
-  const cluster = entry(files, 'clusters', requiredText(ofContext, 'cluster'));
-  const user = entry(files, 'users', requiredText(ofContext, 'user'));
+  const { shown, name: contextName, ofContext, cluster, user } = await openContext(path, context);
   const ca = await material(cluster, 'certificate-authority');
   const namespace = optionalText(ofContext, 'namespace');
   const tlsServerName = optionalText(cluster, 'tls-server-name');
@@ -58,167 +49,11 @@ export async function loadKubeconfig(path: string, context?: string): Promise<Ku
 
 async function credentials(user: Entry): Promise<{ cert?: string; key?: string; token?: string }> {
   refuseUnsupported(user, ['exec', 'auth-provider', 'username', 'password', 'as']);
-  const cert = await material(user, 'client-certificate');
-  const key = await material(user, 'client-key');
-  if ((cert === undefined) !== (key === undefined)) {
-    const missing = cert === undefined ? 'client-certificate-data' : 'client-key-data';
-    throw unusable(user.path, `${user.where}.${missing} is missing; certificate and key are needed together`);
-  }
   const token = optionalText(user, 'token') ?? (await tokenFromFile(user));
-  return {
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(token === undefined ? {} : { token }),
-  };
+  return { ...(await clientCertificate(user)), ...(token === undefined ? {} : { token }) };
 }
 
 async function tokenFromFile(user: Entry): Promise<string | undefined> {
   const file = optionalText(user, 'tokenFile');
   return file === undefined ? undefined : (await readNamedFile(user, 'tokenFile', file)).trim();
-}
-
-/** `FIELD-data` (base64), else the file that `FIELD` names; PEM either way. */
-async function material(from: Entry, field: string): Promise<string | undefined> {
-  const data = optionalText(from, `${field}-data`);
-  const file = optionalText(from, field);
-  const pem =
-    data !== undefined
-      ? Buffer.from(data, 'base64').toString('latin1')
-      : file === undefined
-        ? undefined
-        : await readNamedFile(from, field, file);
-  if (pem !== undefined && !pem.includes('-----BEGIN ')) {
-    const shown = data === undefined ? field : `${field}-data`;
-    throw unusable(from.path, `${from.where}.${shown} does not hold PEM`);
-  }
-  return pem;
-}
-
-async function readNamedFile(from: Entry, field: string, file: string): Promise<string> {
-  const path = resolve(dirname(from.path), file);
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw unusable(
-      from.path,
-      `${from.where}.${field} names ${path}, which cannot be read: ${reasonOf(cause)}`,
-      cause,
-    );
-  }
-}
-
-function serverAddress(cluster: Entry): string {
-  const server = requiredText(cluster, 'server');
-  const url = URL.parse(server);
-  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw unusable(
-      cluster.path,
-      `${cluster.where}.server is ${JSON.stringify(server)}, not an https:// address`,
-    );
-  }
-  return server.replace(/\/+$/, '');
-}
-
-async function readFiles(path: string): Promise<{ path: string; fields: Fields }[]> {
-  const paths = path.split(delimiter).filter((p) => p !== '');
-  const files: { path: string; fields: Fields }[] = [];
-  let firstFailure: unknown;
-  for (const file of paths) {
-    let text: string;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (cause) {
-      // In a list, files that are not there are passed over, as kubectl does.
-      firstFailure ??= cause;
-      continue;
-    }
-    files.push({ path: resolve(file), fields: parseFile(file, text) });
-  }
-  if (files.length === 0) {
-    throw unusable(path, `cannot be read: ${reasonOf(firstFailure)}`, firstFailure);
-  }
-  return files;
-}
-
-function parseFile(path: string, text: string): Fields {
-  let content: unknown;
-  try {
-    content = parse(text);
-  } catch (cause) {
-    throw unusable(path, `is not YAML: ${reasonOf(cause)}`, cause);
-  }
-  if (!isFields(content)) throw unusable(path, 'is not a kubeconfig: it holds no fields');
-  return content;
-}
-
-function firstCurrentContext(files: readonly { path: string; fields: Fields }[]): string | undefined {
-  for (const file of files) {
-    const name = file.fields['current-context'];
-    if (typeof name === 'string' && name !== '') return name;
-  }
-  return undefined;
-}
-
-/** `contexts[name].context` and its like. */
-function entry(
-  files: readonly { path: string; fields: Fields }[],
-  list: 'contexts' | 'clusters' | 'users',
-  name: string,
-): Entry {
-  const names: string[] = [];
-  for (const { path, fields } of files) {
-    const items = fields[list];
-    for (const item of Array.isArray(items) ? (items as unknown[]) : []) {
-      if (!isFields(item) || typeof item['name'] !== 'string') continue;
-      names.push(item['name']);
-      const body = item[list.slice(0, -1)];
-      if (item['name'] === name)
-        return { path, where: `${list}[${name}]`, fields: isFields(body) ? body : {} };
-    }
-  }
-  const known = names.length === 0 ? 'there are none' : `there are: ${names.join(', ')}`;
-  throw unusable(files.map((f) => f.path).join(delimiter), `${list} has no entry named "${name}"; ${known}`);
-}
-
-function optionalText(from: Entry, field: string): string | undefined {
-  const value = from.fields[field];
-  if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string') throw unusable(from.path, `${from.where}.${field} is not a string`);
-  return value;
-}
-
-function requiredText(from: Entry, field: string): string {
-  const value = optionalText(from, field);
-  if (value === undefined) throw unusable(from.path, `${from.where}.${field} is missing`);
-  return value;
-}
-
-function isTrue(from: Entry, field: string): boolean {
-  return from.fields[field] === true;
-}
-
-function refuseUnsupported(from: Entry, fields: readonly string[]): void {
-  for (const field of fields) {
-    if (from.fields[field] === undefined || from.fields[field] === null) continue;
-    throw unusable(
-      from.path,
-      `${from.where}.${field} is not supported here; use client-certificate-data and client-key-data, or token`,
-    );
-  }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EACCES') return 'permission denied';
-  return cause.message.split('\n')[0] ?? cause.message;
-}
-
-function unusable(path: string, what: string, cause?: unknown): StatusError {
-  return new StatusError('BadRequest', `kubeconfig ${path}: ${what}`, { cause });
 }
