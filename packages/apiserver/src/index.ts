@@ -62,7 +62,7 @@ export type { Health, HealthCheck } from './health/health.ts';
 export type { MetricRegistry } from './metrics/metric-registry.ts';
 export type { ServerMetrics } from './metrics/server-metrics.ts';
 export type { Endpoint } from './http/endpoint.ts';
-export type { ApiRequest, ApiResponse } from './http/exchange.ts';
+export type { ApiRequest, ApiResponse, UpgradeOffer } from './http/exchange.ts';
 export {
   type HttpsServer,
   type HttpsServerOptions,
@@ -76,6 +76,8 @@ export { defaultMaxObjectsPerKind } from './quota/object-totals.ts';
 export { maxObjectBytes } from './admission/limits.ts';
 export type {
   AdmissionContext,
+  ConnectRequest,
+  ConnectSubresource,
   JsonSchema,
   PreviewAction,
   PreviewedChange,

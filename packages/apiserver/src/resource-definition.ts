@@ -1,4 +1,5 @@
 import type { FieldError, KubeObject, ResourceRef } from '@selvedge/api';
+import type { ApiRequest, ApiResponse } from './http/exchange.ts';
 import type { UserInfo } from './authentication/user-info.ts';
 import type { Authorizer } from './authorization/authorizer.ts';
 
@@ -55,6 +56,8 @@ export interface ResourceDefinition {
   readonly decorate?: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
   /** Named subresources with POST, as `serviceaccounts/token`. */
   readonly actions?: Readonly<Record<string, SubresourceAction | PreviewAction>>;
+  /** Named subresources that hand whole requests on, as `nodes/proxy`: any method, any path below them, upgrades too. */
+  readonly connect?: Readonly<Record<string, ConnectSubresource>>;
   /** Serves `…/scale` (`autoscaling/v1 Scale`), as in a CustomResourceDefinition. */
   readonly scale?: {
     /** JSON paths such as `.spec.replicas`. */
@@ -69,6 +72,32 @@ export interface AdmissionContext {
   readonly user: UserInfo;
   readonly authorizer: Authorizer;
   readonly dryRun: boolean;
+}
+
+/**
+ * Hands requests on to somewhere else. Users need the verb of the method (`get` for GET and HEAD, `create` for POST, `update`,
+ * `patch`, `delete`), and `create` as well for a request that upgrades.
+ */
+export interface ConnectSubresource {
+  /** Answers one request by itself, or takes its upgrade; resolves when all of it is over. What it throws before is answered as a Status. */
+  connect(request: ConnectRequest): Promise<void>;
+}
+
+export interface ConnectRequest {
+  readonly namespace: string | undefined;
+  readonly name: string;
+  /** What stands behind the subresource in the URL, exactly as it was sent, with its query: `''`, `/…`, `?…`. Visible ASCII, no `.` or `..` as a segment. */
+  readonly rest: string;
+  /** The URL up to there. */
+  readonly base: string;
+  readonly user: UserInfo;
+  /** Names the request in the audit log. */
+  readonly auditId: string;
+  /** The body is not read yet, and may be endless. */
+  readonly req: ApiRequest;
+  readonly res: ApiResponse;
+  /** Fires when the server is about to stop: end it in good order. */
+  readonly draining: AbortSignal;
 }
 
 /** Does something with an object that is there. The body is what was sent. */
@@ -99,7 +128,10 @@ export interface PreviewedChange {
 
 /** A read-only kind that is not stored as objects: its rows come from elsewhere. */
 export interface VirtualResourceDefinition
-  extends Omit<ResourceDefinition, 'prepare' | 'validate' | 'admit' | 'decorate' | 'actions' | 'sensitive'> {
+  extends Omit<
+    ResourceDefinition,
+    'prepare' | 'validate' | 'admit' | 'decorate' | 'actions' | 'connect' | 'sensitive'
+  > {
   readonly source: VirtualSource;
   /** The objects are those of a stored kind, and can be written here too (`aliasDefinition`). */
   readonly storedAs?: {

@@ -32,15 +32,15 @@ export function openApiV2(resources: readonly Resource[]): SwaggerDocument {
 }
 
 function describeOperation(resource: Resource, operation: Operation): JsonObject {
-  const { kind = resource.ref, answersList, answersStatus } = operation;
+  const { kind = resource.ref, answersAnything, answersList, answersStatus } = operation;
   const name = schemaNameOf(kind);
   const answer = answersStatus ? statusName : answersList ? `${name}List` : name;
   return {
     operationId: operation.id,
-    produces: ['application/json'],
+    produces: [answersAnything ? '*/*' : 'application/json'],
     ...(operation.consumes.length > 0 ? { consumes: operation.consumes } : {}),
     parameters: operation.parameters.map((p) => ({ ...p, in: 'query', uniqueItems: true })),
-    responses: { 200: { description: 'OK', schema: refTo(answer) } },
+    responses: { 200: { description: 'OK', schema: answersAnything ? { type: 'string' } : refTo(answer) } },
     'x-kubernetes-action': operation.action,
     'x-kubernetes-group-version-kind': gvkOf(kind),
   };

@@ -44,6 +44,7 @@ function pathParameters(path: string): object[] {
 
 function describeOperation(resource: Resource, operation: Operation): object {
   const { kind = resource.ref, answersList, answersStatus, method, consumes } = operation;
+  if (operation.answersAnything) return describeConnect(operation, kind);
   const name = schemaNameOf(kind);
   const answer = refTo(answersStatus ? statusName : answersList ? `${name}List` : name);
   const isDelete = method === 'delete';
@@ -56,6 +57,15 @@ function describeOperation(resource: Resource, operation: Operation): object {
       ? { requestBody: { ...(isDelete ? {} : { required: true }), content: contentOf(types, body) } }
       : {}),
     responses: { 200: { description: 'OK', content: contentOf(['application/json'], answer) } },
+    'x-kubernetes-action': operation.action,
+    'x-kubernetes-group-version-kind': gvkOf(kind),
+  };
+}
+
+function describeConnect(operation: Operation, kind: Parameters<typeof gvkOf>[0]): object {
+  return {
+    operationId: operation.id,
+    responses: { 200: { description: 'OK', content: contentOf(['*/*'], { type: 'string' }) } },
     'x-kubernetes-action': operation.action,
     'x-kubernetes-group-version-kind': gvkOf(kind),
   };

@@ -18,6 +18,8 @@ export interface Operation {
   /** Media types of the body; empty for none. */
   readonly consumes: readonly string[];
   readonly answersList: boolean;
+  /** Whatever is there answers, in whatever form. */
+  readonly answersAnything?: true;
   /** Answers with a Status. */
   readonly answersStatus?: true;
   /** Of body and answer, where it is not the kind itself (`scale`, `token`). */
@@ -75,6 +77,7 @@ export function operationsOf(resource: Resource): Operation[] {
     ...collectionOperations(resource, collection, verbs),
     ...itemOperations(resource, item, verbs),
     ...subresourcesOf(resource).flatMap((subresource) => {
+      if (subresource.handsOn) return connectOperations(resource, item, subresource);
       const path = `${item}/${subresource.name}`;
       const body = isOwnKind(resource, subresource.kind) ? undefined : subresource.kind;
       const operations = itemOperations(resource, path, new Set(subresource.verbs));
@@ -140,6 +143,19 @@ function itemOperations(resource: Resource, path: string, verbs: ReadonlySet<str
       ? [build(resource, { path, method: 'delete', action: 'delete', ...remove })]
       : []),
   ];
+}
+
+const connectMethods = ['get', 'post', 'put', 'patch', 'delete'] as const;
+
+function connectOperations(resource: Resource, item: string, { name, kind }: Subresource): Operation[] {
+  const path = `${item}/${name}`;
+  return ['', '/{path}'].flatMap((below) =>
+    connectMethods.map((method) => {
+      const operation = build(resource, { path: path + below, method, action: 'connect', kind });
+      const suffix = `${capital(name)}${below === '' ? '' : 'WithPath'}`;
+      return { ...operation, id: `${method}${capital(operation.id)}${suffix}`, answersAnything: true };
+    }),
+  );
 }
 
 const isOwnKind = ({ ref }: Resource, { group, version, kind }: Subresource['kind']): boolean =>

@@ -16,10 +16,12 @@ export interface Subresource {
   readonly name: string;
   readonly kind: { readonly group: string; readonly version: string; readonly kind: string };
   readonly verbs: readonly string[];
+  /** It hands requests on: what goes in and comes out is no kind. */
+  readonly handsOn?: true;
 }
 
 export function subresourcesOf(resource: Resource): Subresource[] {
-  const { definition, ref, actions } = resource;
+  const { definition, ref, actions, connect } = resource;
   const { group, version, kind } = ref;
   const own = { group, version, kind };
   const changing = ['get', 'patch', 'update'];
@@ -28,11 +30,19 @@ export function subresourcesOf(resource: Resource): Subresource[] {
     kind: action.kind,
     verbs: ['create'],
   }));
+  const connects = Object.keys(connect).map((name) => ({
+    name,
+    // As `NodeProxyOptions` in Kubernetes.
+    kind: { group, version, kind: `${kind}${name.slice(0, 1).toUpperCase()}${name.slice(1)}Options` },
+    verbs: ['create', 'delete', 'get', 'patch', 'update'],
+    handsOn: true as const,
+  }));
   return [
     ...(isNamespaceKind(resource) ? [{ name: 'finalize', kind: own, verbs: ['update'] }] : []),
     ...(definition.statusSubresource ? [{ name: 'status', kind: own, verbs: changing }] : []),
     ...(definition.scale ? [{ name: 'scale', kind: scaleKind, verbs: changing }] : []),
     ...named,
+    ...connects,
   ];
 }
 

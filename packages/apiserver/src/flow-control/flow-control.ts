@@ -35,17 +35,23 @@ const maxPieceBytes = 1024 * 1024;
 const costPerTurn = 16;
 const maxKnownSizes = 10_000;
 
-type Rejection = 'queue-full' | 'time-out' | 'concurrency-limit' | 'watches' | 'bodies';
+/** Requests that are handed on (`connect` subresources) and not over; a tenth of them of one flow. */
+const maxSessions = 2_000;
+
+type Rejection = 'queue-full' | 'time-out' | 'concurrency-limit' | 'watches' | 'bodies' | 'sessions';
 
 interface Held {
   requests: number;
   bodyBytes: number;
   watches: number;
+  sessions: number;
 }
 
 export interface RequestShape {
   readonly isMutating: boolean;
   readonly isLongRunning: boolean;
+  /** Handed on to somewhere else. */
+  readonly isSession: boolean;
   /** Requests with the same key have answers of about the same size; absent: small ones. */
   readonly answerKey: string | undefined;
 }
@@ -62,7 +68,7 @@ export class FlowControl {
   readonly #seats: FairSeats;
   readonly #flows = new Map<string, Held>();
   readonly #sizes = new Map<string, number>();
-  readonly #all: Held = { requests: 0, bodyBytes: 0, watches: 0 };
+  readonly #all: Held = { requests: 0, bodyBytes: 0, watches: 0, sessions: 0 };
   #mutating = 0;
 
   constructor({ limits, clock, metrics }: { limits: FlowLimits; clock: Clock; metrics: ServerMetrics }) {
@@ -101,10 +107,14 @@ export class FlowControl {
   /** Before the body is read. */
   enter(user: UserInfo, shape: RequestShape): FlowPlace {
     const flow = flowOf(user);
-    const held = this.#flows.get(flow.name) ?? { requests: 0, bodyBytes: 0, watches: 0 };
+    const held = this.#flows.get(flow.name) ?? { requests: 0, bodyBytes: 0, watches: 0, sessions: 0 };
     const { maxWatches } = this.#limits;
     if (shape.isLongRunning && (held.watches >= maxWatches / 2 || this.#all.watches >= maxWatches)) {
       throw this.#reject(flow, 'watches', `${flow.name}: too many watches are open`);
+    }
+    const isOverrun = held.sessions >= maxSessions / 10 || this.#all.sessions >= maxSessions;
+    if (shape.isSession && isOverrun) {
+      throw this.#reject(flow, 'sessions', `${flow.name}: too many sessions with sites are open`);
     }
     const isFull = held.requests >= maxHeld / 2 || this.#all.requests >= maxHeld;
     if (isFull && held.requests >= alwaysHeld) {
@@ -119,6 +129,7 @@ export class FlowControl {
         total.requests += change.requests ?? 0;
         total.bodyBytes += change.bodyBytes ?? 0;
         total.watches += change.watches ?? 0;
+        total.sessions += change.sessions ?? 0;
       }
       if (held.requests + held.watches > 0) this.#flows.set(flow.name, held);
       else this.#flows.delete(flow.name);
@@ -212,7 +223,7 @@ export class FlowPlace {
   constructor(doors: Doors, shape: RequestShape) {
     this.#doors = doors;
     this.#shape = shape;
-    doors.count(shape.isLongRunning ? { watches: 1 } : { requests: 1 });
+    doors.count(countOf(shape, 1));
   }
 
   /** As the body comes. Throws `TooManyRequests`. */
@@ -271,7 +282,12 @@ export class FlowPlace {
     this.#hasLeft = true;
     this.#seat?.holdAnswer(0);
     this.stand();
-    const held = this.#shape.isLongRunning ? { watches: -1 } : { requests: -1 };
-    this.#doors.count({ ...held, bodyBytes: -this.#bodyBytes });
+    this.#doors.count({ ...countOf(this.#shape, -1), bodyBytes: -this.#bodyBytes });
   }
+}
+
+/** What a request counts as while it is here; a session counts as a watch too. */
+function countOf({ isLongRunning, isSession }: RequestShape, change: 1 | -1): Partial<Held> {
+  if (!isLongRunning) return { requests: change };
+  return isSession ? { watches: change, sessions: change } : { watches: change };
 }

@@ -23,6 +23,7 @@ function frame(type: number, flags: number, ...[stream, payload]: [stream: numbe
 }
 
 describe('the HTTPS server, against clients that mean no good', () => {
+  const clock = new FakeClock();
   let server: HttpsServer;
   let ca: string;
   /** Requests to /hang, in work. */
@@ -36,7 +37,7 @@ describe('the HTTPS server, against clients that mean no good', () => {
       host: '127.0.0.1',
       port: 0,
       tls: { key, cert: certificate, clientCa: certificate },
-      clock: new FakeClock(),
+      clock,
       logger: createLogger({ level: 'silent' }),
       headersMilliseconds: 300,
       maxConnections,
@@ -195,5 +196,23 @@ describe('the HTTPS server, against clients that mean no good', () => {
     while (hanging === maxConnections) await pause(5);
     await stillServes();
     for (const socket of working) socket.destroy();
+  });
+
+  test('connections whose upgrade was refused keep nobody out, though they do not end', async () => {
+    const refused: TLSSocket[] = [];
+    for (let i = 0; i < maxConnections; i += 1) {
+      const socket = connectTls({ host: '127.0.0.1', port: server.port, ca, allowHalfOpen: true } as never);
+      socket.on('error', () => {});
+      await once(socket, 'secureConnect');
+      socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      await once(socket, 'data');
+      refused.push(socket);
+    }
+    await stillServes();
+    await clock.advance(2_000);
+    // A connection that is there no more is noticed by who writes to it.
+    for (const socket of refused.map((one) => one.resume())) {
+      for (; !socket.destroyed; await pause(10)) socket.write('x');
+    }
   });
 });

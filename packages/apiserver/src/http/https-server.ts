@@ -6,12 +6,14 @@ import {
 } from 'node:http2';
 import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createSecureContext, type TLSSocket } from 'node:tls';
 import type { Clock, Logger } from '@selvedge/api';
 import type { UserInfo } from '../authentication/user-info.ts';
 import { ConnectionTable } from './connection-table.ts';
 import type { ApiRequest, ApiResponse } from './exchange.ts';
 import { http2Request, http2Response } from './http2-exchange.ts';
+import { upgradeExchange } from './upgrade-exchange.ts';
 import { PeerUsers } from '../authentication/peer-user.ts';
 
 export interface HttpsServerOptions {
@@ -19,6 +21,7 @@ export interface HttpsServerOptions {
   /** 0: any free one. */
   readonly port: number;
   readonly tls: TlsMaterial;
+  /** Also gets what wants to upgrade (`ApiRequest.upgradeTo`): who does not take it just answers. */
   readonly handle: (req: ApiRequest, res: ApiResponse, peer: Peer) => Promise<void> | void;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -143,6 +146,21 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
     connections.requestBegins(socket);
     res.once('close', () => connections.requestEnds(socket));
     void answer({ req, res, connection: socket, socket }, answering);
+  });
+  server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const connection = socket as TLSSocket;
+    connection.setTimeout(0);
+    connections.requestBegins(connection);
+    const { upgrading, res } = upgradeExchange(req, connection, head);
+    // Refused: a client that does not close its half, too, keeps no place for longer than the answer takes.
+    res.once('finish', () => {
+      connections.requestEnds(connection);
+      connection.end();
+      const closed = new AbortController();
+      connection.once('close', () => closed.abort());
+      void clock.sleep(graceMs, closed.signal).then(() => connection.destroy());
+    });
+    void answer({ req: upgrading, res, connection, socket: connection }, answering);
   });
   // Whoever listens to requests also gets Node's own ones over HTTP/2; ours cost less.
   server.removeAllListeners('stream');

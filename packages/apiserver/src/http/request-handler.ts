@@ -5,6 +5,7 @@ import { authenticate } from '../authentication/authenticate.ts';
 import type { Authenticator, Credentials } from '../authentication/authenticator.ts';
 import { anonymousUser, type UserInfo } from '../authentication/user-info.ts';
 import { authorize } from '../authorization/authorize.ts';
+import type { Decision } from '../authorization/authorizer.ts';
 import { impersonatedUser } from '../authorization/impersonate.ts';
 import { DiscoveryEndpoints } from '../discovery/discovery-endpoints.ts';
 import { versionInfo } from '../discovery/version-info.ts';
@@ -18,13 +19,16 @@ import type { Health } from '../health/health.ts';
 import { answerHealth, isHealthPath } from '../health/health-endpoint.ts';
 import type { ServerMetrics } from '../metrics/server-metrics.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { Resource } from '../registry/resource-catalog.ts';
+import { connectOf, type Resource } from '../registry/resource-catalog.ts';
+import type { ConnectSubresource } from '../resource-definition.ts';
 import type { Endpoint } from './endpoint.ts';
+import { refuseUpgradeWithBody, serveConnect } from './serve-connect.ts';
 import type { ApiRequest, ApiResponse } from './exchange.ts';
 import { readBody } from './read-body.ts';
 import type { RequestContext } from './request-context.ts';
 import { type RequestInfo, readRequestInfo } from './request-info.ts';
 import { requestLabels } from './request-labels.ts';
+import type { ResourcePath } from './request-path.ts';
 import { ResourceEndpoints } from './resource-endpoints.ts';
 import { send, sendJson } from './respond.ts';
 import { ServedRequest } from './served-request.ts';
@@ -45,6 +49,7 @@ type Peer = Pick<Credentials, 'certificateUser'>;
 interface Target {
   readonly resource: Resource | undefined;
   readonly endpoint: Endpoint | undefined;
+  readonly connect: ConnectSubresource | undefined;
 }
 
 /**
@@ -129,9 +134,12 @@ export class RequestHandler {
 
   async #serve(served: ServedRequest, peer: Peer): Promise<void> {
     const { req, res } = served;
-    const info = readRequestInfo(req);
+    const info = readRequestInfo(req, (path) => this.#connectOf(path) !== undefined);
     const target = this.#targetOf(info);
-    const isLongRunning = info.attributes.verb === 'watch' || target.endpoint?.isLongRunning === true;
+    const isLongRunning =
+      info.attributes.verb === 'watch' ||
+      target.endpoint?.isLongRunning === true ||
+      target.connect !== undefined;
     served.asks(
       requestLabels(info, {
         resource: target.resource,
@@ -145,10 +153,13 @@ export class RequestHandler {
       await target.endpoint.handle(req, res, anonymousUser);
       return;
     }
-    const user = await this.#admit(served, info, peer);
-    const place = this.#flow.enter(user, shapeOf(info, isLongRunning));
+    refuseUpgradeWithBody(req);
+    const user = await this.#admit(served, { info, target, peer });
+    const shape = { ...shapeOf(info, isLongRunning), isSession: target.connect !== undefined };
+    const place = this.#flow.enter(user, shape);
     served.enters(place);
-    const body = hasBody(req) && !target.endpoint ? await this.#readBody(served, place) : emptyBody;
+    const takesBody = hasBody(req) && !target.endpoint && !target.connect;
+    const body = takesBody ? await this.#readBody(served, place) : emptyBody;
     // Gone while it waited: nobody is there to answer, and nothing has been done.
     if (!(await place.sit(served.gone))) return;
     served.begins();
@@ -168,7 +179,10 @@ export class RequestHandler {
   }
 
   /** Who asks, as whom, and whether that one may. Throws `Unauthorized`, `Forbidden`. */
-  async #admit(served: ServedRequest, info: RequestInfo, peer: Peer): Promise<UserInfo> {
+  async #admit(
+    served: ServedRequest,
+    { info, target, peer }: { info: RequestInfo; target: Target; peer: Peer },
+  ): Promise<UserInfo> {
     const { registry, metrics } = this.#o;
     const { req } = served;
     let caller: UserInfo;
@@ -185,13 +199,28 @@ export class RequestHandler {
       const impersonated = impersonatedUser(registry.authorizer, caller, req.rawHeaders);
       if (impersonated) audit?.impersonates(impersonated);
       const user = impersonated ?? caller;
-      const decision = authorize(registry.authorizer, user, info.attributes);
+      const decision = this.#authorize(user, { info, target, req });
       audit?.decided('allow', decision.reason);
       return user;
     } catch (error) {
       if (isStatusError(error) && error.reason === 'Forbidden') audit?.decided('forbid', '');
       throw error;
     }
+  }
+
+  /** Throws `Forbidden`. */
+  #authorize(
+    user: UserInfo,
+    { info, target, req }: { info: RequestInfo; target: Target; req: ApiRequest },
+  ): Decision {
+    const { authorizer } = this.#o.registry;
+    const { attributes } = info;
+    const decision = authorize(authorizer, user, attributes);
+    // As Kubernetes since 1.35 for exec: who may only read must not get a shell by asking for it with GET.
+    if (req.upgradeTo && target.connect && !('path' in attributes)) {
+      authorize(authorizer, user, { ...attributes, verb: 'create' });
+    }
+    return decision;
   }
 
   async #authenticate(req: ApiRequest, peer: Peer): Promise<UserInfo> {
@@ -215,6 +244,13 @@ export class RequestHandler {
   async #route({ served, target, ...rest }: RouteRequest): Promise<void> {
     const { req, res } = served;
     const { info, user } = rest;
+    if (target.connect && info.resource) {
+      const checkAccess = () => void this.#authorize(user, { info, target, req });
+      const { clock } = this.#o.registry;
+      const { connect } = target;
+      await serveConnect({ ...rest, served, connect, path: info.resource, clock, checkAccess });
+      return;
+    }
     if (info.resource) {
       await this.#resources.answer({ ...rest, req, res, path: info.resource, query: info.query });
       return;
@@ -239,7 +275,15 @@ export class RequestHandler {
     return {
       resource: info.resource && this.#o.registry.catalog.find(info.resource),
       endpoint: info.resource ? undefined : this.#endpoints.get(info.path),
+      connect: info.resource && this.#connectOf(info.resource),
     };
+  }
+
+  #connectOf(path: ResourcePath): ConnectSubresource | undefined {
+    const { name, subresource } = path;
+    if (name === undefined || subresource === undefined) return undefined;
+    const resource = this.#o.registry.catalog.find(path);
+    return resource && connectOf(resource, subresource);
   }
 
   /** What anybody may know; says whether it was that. */
@@ -318,11 +362,15 @@ function hasSecretBody({ resource: path }: RequestInfo, { resource }: Target): b
   return (
     resource.definition.sensitive === true ||
     resource.ref.group === 'authentication.k8s.io' ||
-    Object.hasOwn(resource.actions, subresource)
+    Object.hasOwn(resource.actions, subresource) ||
+    Object.hasOwn(resource.connect, subresource)
   );
 }
 
-function shapeOf({ attributes, query }: RequestInfo, isLongRunning: boolean): RequestShape {
+function shapeOf(
+  { attributes, query }: RequestInfo,
+  isLongRunning: boolean,
+): Omit<RequestShape, 'isSession'> {
   const { verb } = attributes;
   const isList = verb === 'list' || verb === 'watch';
   if ('path' in attributes || !isList || (verb === 'watch' && !beginsWithList(query))) {

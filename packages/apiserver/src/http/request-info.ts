@@ -18,8 +18,8 @@ export interface RequestInfo {
 const severalVerbs = new Set(['list', 'watch', 'deletecollection']);
 const maxUrlLength = 32 * 1024;
 
-/** Throws `BadRequest`. */
-export function readRequestInfo(req: ApiRequest): RequestInfo {
+/** Throws `BadRequest`. @param handsOn whether there may be a path below this subresource. */
+export function readRequestInfo(req: ApiRequest, handsOn?: (path: ResourcePath) => boolean): RequestInfo {
   const method = req.method ?? 'GET';
   // The absolute form (RFC 9112 §3.2.2) is what clients send to proxies; servers have to take it too.
   const url = (req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '').split('#', 1)[0] ?? '';
@@ -27,7 +27,7 @@ export function readRequestInfo(req: ApiRequest): RequestInfo {
   const mark = url.indexOf('?');
   const rawPath = (mark < 0 ? url : url.slice(0, mark)) || '/';
   const query = new QueryParameters(new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)));
-  const resource = parseResourcePath(rawPath);
+  const resource = parseResourcePath(rawPath, handsOn);
   if (resource) {
     return {
       method,

@@ -37,9 +37,13 @@ export function requestLabels(info: RequestInfo, known: KnownPlace): RequestLabe
   const verb = named === 'PATCH' && known.isApply ? 'APPLY' : named;
   if ('path' in attributes) return { ...nothing, verb, subresource: known.path ?? '' };
   if (!known.resource) return { ...nothing, verb };
-  const { ref, actions } = known.resource;
+  const { ref, actions, connect } = known.resource;
   const { subresource = '', name, namespace } = attributes;
-  const isKnown = subresource === 'status' || subresource === 'scale' || Object.hasOwn(actions, subresource);
+  const isKnown =
+    subresource === 'status' ||
+    subresource === 'scale' ||
+    Object.hasOwn(actions, subresource) ||
+    Object.hasOwn(connect, subresource);
   return {
     verb,
     dryRun: info.query.isDryRun ? 'All' : '',

@@ -1,5 +1,6 @@
 import { apiVersionOf, type KubeObject, type ResourceRef, resourceName } from '@selvedge/api';
 import type {
+  ConnectSubresource,
   PreviewAction,
   ResourceDefinition,
   ReviewDefinition,
@@ -31,6 +32,8 @@ export interface Resource {
   /** Present when the kind is only asked, never stored: serves `create` alone. */
   readonly review: ReviewDefinition['review'] | undefined;
   readonly actions: Readonly<Record<string, SubresourceAction | PreviewAction>>;
+  /** Subresources that hand requests on. */
+  readonly connect: Readonly<Record<string, ConnectSubresource>>;
   /** Fills in what is read from elsewhere. */
   readonly decorate: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>;
   /** Whether it fills in anything at all. */
@@ -64,6 +67,11 @@ export class ResourceCatalog {
 const pathOf = (ref: Pick<ResourceRef, 'group' | 'version' | 'plural'>) =>
   `${ref.group}/${ref.version}/${ref.plural}`;
 
+/** The subresource that hands requests on, if it is one. */
+export function connectOf(resource: Resource, subresource: string): ConnectSubresource | undefined {
+  return Object.hasOwn(resource.connect, subresource) ? resource.connect[subresource] : undefined;
+}
+
 /** A definition with what follows from it. */
 export function toResource(
   given: ResourceDefinition | VirtualResourceDefinition | ReviewDefinition,
@@ -84,6 +92,7 @@ export function toResource(
     storedAs: 'storedAs' in definition ? definition.storedAs : undefined,
     review: 'review' in given ? given.review : undefined,
     actions: ('actions' in definition ? definition.actions : undefined) ?? {},
+    connect: ('connect' in definition ? definition.connect : undefined) ?? {},
     decorate: decorate ?? (async (objects) => objects),
     isDecorated: decorate !== undefined,
   };

@@ -1,9 +1,9 @@
 import type { FieldError, KubeObject } from '@selvedge/api';
+import { timesOf } from '@selvedge/api/cel';
 import { fieldOf, isObject, isSameJson, type JsonObject } from '../../schema/json-value.ts';
 import { join } from '../../schema/prune.ts';
 import type { StructuralSchema } from '../../schema/structural-schema.ts';
 import { type CompiledRule, compileRule } from './compile-rule.ts';
-import { timesOf } from './rule-cost.ts';
 
 /** The validation rules (CEL) of a kind's schema, compiled. */
 export interface SchemaRules {
