@@ -63,6 +63,8 @@ export interface Driver {
   start(signal: AbortSignal): Promise<void>;
   /** All items that this driver is to run. An item that is missing from the list is left as it is: absence removes nothing. */
   setDesired(items: readonly DriverItem[]): void;
+  /** Groups of the site's nodes, for `inventory()`: known also while there is no item. What items use comes with them. */
+  setNodeGroups(groups: readonly NodeGroup[]): void;
   /** Give it again after a restart until `Removed` was reported: orders are not kept by the driver. */
   remove(order: RemovalOrder): void;
   /** Called whenever an item's report changed in anything but `observedTime`. */

@@ -1,14 +1,10 @@
-import { type KubeObject, resolveReferences } from '@selvedge/api';
+import { type KubeObject, resolveReferences, splitReleaseContent } from '@selvedge/api';
+import type { Refusal } from '../item-state.ts';
 import type { DesiredApp } from './desired-app.ts';
 import type { ReleaseRef } from './item-record.ts';
+import { refusalOfRules } from './refused-rules.ts';
 import type { RuntimeCapabilities } from './runtime-capabilities.ts';
 import { readApp } from './validate-support.ts';
-
-/** The site cannot honour a release as it is; nothing was touched. */
-export interface Refusal {
-  readonly reason: 'VariableUndefined' | 'Unsupported';
-  readonly message: string;
-}
 
 export type AppOrRefusal =
   | { readonly app: DesiredApp; readonly refusal?: undefined }
@@ -17,12 +13,15 @@ export type AppOrRefusal =
 /** Faults that one message names; the rest is counted. */
 const shownFaults = 8;
 
-/** What a release's manifests mean at this site. Pure. */
+/** What a release's content means at this site. Pure. */
 export function loadApp(
-  manifests: readonly KubeObject[],
-  { item, siteName, variables }: ReleaseRef,
+  content: readonly KubeObject[],
+  { item, siteName, variables, nodeGroups = [] }: ReleaseRef,
   capabilities: RuntimeCapabilities,
 ): AppOrRefusal {
+  const { manifests, rules } = splitReleaseContent(content);
+  const refusal = refusalOfRules(rules, { siteName, nodeGroups, manifests });
+  if (refusal) return { refusal };
   const [, namespace = '', name = ''] = item.id.split('/');
   const resolved = resolveReferences(manifests, {
     siteName,

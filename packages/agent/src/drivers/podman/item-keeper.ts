@@ -1,7 +1,8 @@
 import type { DriverItem, DriverReport } from '../driver.ts';
 import { allContainers, type DesiredApp, type DesiredService, type Workload } from './desired-app.ts';
 import { type ItemRecord, type ReleaseRef, refOf, releaseKey } from './item-record.ts';
-import { itemState, type Problem } from './item-state.ts';
+import { itemState, type Problem } from '../item-state.ts';
+import type { PodTemplate } from './manifest-model.ts';
 import type { ObservedPod } from './observe.ts';
 import { labelNames } from './ownership.ts';
 import { isComplete, isServing, type PodView, planWorkload } from './plan.ts';
@@ -63,6 +64,11 @@ export class ItemKeeper {
   /** Names of pods that are ready for traffic. */
   get servingPods(): ReadonlySet<string> {
     return this.#serving;
+  }
+
+  /** What its pods with this hash were made of. */
+  findTemplate(hash: string): PodTemplate | undefined {
+    return this.#templates.get(hash)?.workload.template;
   }
 
   /** Services of the release that is in force. */

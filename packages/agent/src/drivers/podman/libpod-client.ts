@@ -1,4 +1,5 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Socket } from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 
 /** Podman answered with an error, or did not answer (`code` 0). The message is Podman's own and never quotes a request body. */
@@ -62,6 +63,28 @@ export class LibpodClient {
     return await readAll(await this.#send(call));
   }
 
+  /** The answer as it comes; the caller reads or destroys it. Throws LibpodError. */
+  async open(call: LibpodCall): Promise<IncomingMessage> {
+    return await this.#send({ timeoutMilliseconds: 0, ...call });
+  }
+
+  /** Turns the connection of a POST into the bytes of a program (exec, attach). Throws LibpodError. */
+  hijack(call: LibpodCall): Promise<Socket> {
+    const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+    const req = this.#request({ ...call, method: 'POST', timeoutMilliseconds: 0 }, [
+      ['connection', 'Upgrade'],
+      ['upgrade', 'tcp'],
+    ]);
+    req.on('error', (error) => reject(this.#unreachable(error)));
+    req.on('upgrade', (_res, socket, head) => {
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket as Socket);
+    });
+    req.on('response', (res) => void rejectWithAnswer(res, reject));
+    req.end(bodyOf(call));
+    return promise;
+  }
+
   /** JSON values of a streamed answer, as they come; ends with the stream or the signal. */
   async *stream<T>(call: LibpodCall): AsyncGenerator<T> {
     const res = await this.#send({ timeoutMilliseconds: 0, ...call });
@@ -83,10 +106,20 @@ export class LibpodClient {
 
   #send(call: LibpodCall): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const isRaw = Buffer.isBuffer(call.body);
-    const body =
-      call.body === undefined || isRaw ? (call.body as Buffer | undefined) : JSON.stringify(call.body);
-    const req: ClientRequest = request({
+    const req = this.#request(call);
+    req.on('timeout', () => req.destroy(new Error('no answer in time')));
+    req.on('error', (error) => reject(this.#unreachable(error)));
+    req.on('response', (res) => {
+      if ((res.statusCode ?? 500) < 400) resolve(res);
+      else void rejectWithAnswer(res, reject);
+    });
+    req.end(bodyOf(call));
+    return promise;
+  }
+
+  #request(call: LibpodCall, upgrade: readonly (readonly [string, string])[] = []): ClientRequest {
+    const contentType = Buffer.isBuffer(call.body) ? 'application/octet-stream' : 'application/json';
+    return request({
       socketPath: this.#socketPath,
       method: call.method ?? 'GET',
       path: `/v4.0.0/libpod${call.path}${queryString(call.query)}`,
@@ -94,24 +127,20 @@ export class LibpodClient {
       timeout: call.timeoutMilliseconds ?? 60_000,
       ...(call.signal ? { signal: call.signal } : {}),
       headers: {
-        ...(body === undefined
-          ? {}
-          : { 'content-type': isRaw ? 'application/octet-stream' : 'application/json' }),
+        ...(call.body === undefined ? {} : { 'content-type': contentType }),
+        ...Object.fromEntries(upgrade),
         ...call.headers,
       },
     });
-    req.on('timeout', () => req.destroy(new Error('no answer in time')));
-    req.on('error', (error) => {
-      reject(new LibpodError(0, `Podman cannot be reached at ${this.#socketPath}: ${error.message}`, error));
-    });
-    req.on('response', (res) => {
-      if ((res.statusCode ?? 500) < 400) resolve(res);
-      else void rejectWithAnswer(res, reject);
-    });
-    req.end(body);
-    return promise;
+  }
+
+  #unreachable(error: Error): LibpodError {
+    return new LibpodError(0, `Podman cannot be reached at ${this.#socketPath}: ${error.message}`, error);
   }
 }
+
+const bodyOf = ({ body }: LibpodCall): Buffer | string | undefined =>
+  body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body);
 
 async function rejectWithAnswer(res: IncomingMessage, reject: (error: unknown) => void): Promise<void> {
   try {

@@ -9,6 +9,7 @@ export interface ObservedContainer {
   /** Name in the manifest; '' for the pod's own. */
   readonly name: string;
   readonly isInfra: boolean;
+  readonly image: string;
   readonly state: ContainerState;
   readonly exitCode: number;
   readonly pid: number;
@@ -22,6 +23,8 @@ export interface ObservedPod {
   /** Podman's name. */
   readonly name: string;
   readonly role: 'pod' | 'service';
+  /** Milliseconds. */
+  readonly createdAt: number;
   readonly itemId: string;
   readonly itemUid: string;
   readonly release: string;
@@ -44,6 +47,8 @@ export interface ObservedPod {
 
 interface ListedPod {
   Id: string;
+  /** RFC 3339. */
+  Created: string;
   Name: string;
   Labels: Record<string, string> | null;
 }
@@ -56,6 +61,7 @@ interface ListedContainer {
   StartedAt: number;
   ExitedAt: number;
   IsInfra: boolean;
+  Image: string;
   Labels: Record<string, string> | null;
 }
 
@@ -76,6 +82,7 @@ function toPod(pod: ListedPod, containers: readonly ObservedContainer[]): Observ
     id: pod.Id,
     name: pod.Name,
     role: label('role') === 'service' ? 'service' : 'pod',
+    createdAt: Date.parse(pod.Created) || 0,
     itemId: label('item'),
     itemUid: label('itemUid'),
     release: label('release'),
@@ -109,6 +116,7 @@ function toContainer(container: ListedContainer): ObservedContainer {
     id: container.Id,
     name: container.Labels?.[labelNames.container] ?? '',
     isInfra: container.IsInfra,
+    image: container.Image,
     state: states[container.State] ?? 'other',
     exitCode: container.ExitCode,
     pid: container.Pid,

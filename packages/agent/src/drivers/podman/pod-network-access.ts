@@ -62,6 +62,43 @@ export class PodNetworkAccess {
     return pipe;
   }
 
+  /**
+   * A connection to a port of the pod, also to one that only the pod itself can reach (127.0.0.1). Rejects when nobody listens. Through
+   * the pod's network namespace the end of what is sent is not told to the program.
+   */
+  async forward(pod: { readonly pid: number; readonly ip: string }, port: number): Promise<Duplex> {
+    if (!this.#isRootless && pod.ip !== '') {
+      const socket = connect({ host: pod.ip, port, allowHalfOpen: true });
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+      if (await promise) return socket;
+    }
+    return await this.#forwardInside(pod.pid, port);
+  }
+
+  async #forwardInside(pid: number, port: number): Promise<Duplex> {
+    // A plus says that the connection stands.
+    const script = `exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 7; printf +; cat <&3 & cat >&3; wait`;
+    const [program, ...args] = this.#enter(pid, ['bash', '-c', script, String(port)]);
+    const child = spawn(program as string, args, { stdio: ['pipe', 'pipe', 'ignore'], detached: true });
+    const pipe = Duplex.from({ writable: child.stdin, readable: child.stdout });
+    // The whole group: the cats outlive bash.
+    pipe.once('close', () => killGroup(child.pid));
+    const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+    child.once('error', (error) => pipe.destroy(error));
+    child.once('exit', (code) => {
+      if (code === 7)
+        pipe.destroy(new Error(`connection refused: nobody listens on port ${port} in the pod`));
+    });
+    pipe.once('error', reject);
+    pipe.once('close', () => reject(new Error(`no connection to port ${port} of the pod`)));
+    pipe.once('readable', () => {
+      if (pipe.read(1) !== null) resolve(pipe);
+    });
+    return await promise;
+  }
+
   /** Resolves when a TCP connection can be made. */
   async connect(pid: number, address: { host: string; port: number }, signal: AbortSignal): Promise<void> {
     if (this.#isRootless) {

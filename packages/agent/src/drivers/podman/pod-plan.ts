@@ -27,14 +27,12 @@ export interface PodPlanContext {
 export function planPod(workload: Workload, index: number, context: PodPlanContext): PodPlan {
   const { names, site, item, app } = context;
   const name = names.pod(workload, index);
-  const isBarePod = workload.key.startsWith('Pod/');
-  const kubernetesName = isBarePod ? workload.name : `${workload.name}-${workload.hash}-${index}`;
-  const hash = shortHash(`${site.uid} ${name}`, 32);
+  const kubernetesName = podKubernetesName({ workload: workload.key, hash: workload.hash, index });
   const { spec, metadata } = workload.template;
   return {
     name,
     kubernetesName,
-    uid: hash.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-8$3-8$4-$5'),
+    uid: podUid(site, name),
     hostname: (spec.hostname ?? kubernetesName).slice(0, 63),
     index,
     workload,
@@ -50,6 +48,22 @@ export function planPod(workload: Workload, index: number, context: PodPlanConte
       [labelNames.podPorts]: JSON.stringify(namedPorts(spec)),
     },
   };
+}
+
+/** `metadata.name`, of a pod's labels alone: `workload` is its key. A bare Pod keeps its own. */
+export function podKubernetesName(pod: {
+  readonly workload: string;
+  readonly hash: string;
+  readonly index: number;
+}): string {
+  const [kind, , name = ''] = pod.workload.split('/');
+  return kind === 'Pod' ? name : `${name}-${pod.hash}-${pod.index}`;
+}
+
+/** `metadata.uid`, made of Podman's name. */
+export function podUid(site: SiteIdentity, podmanName: string): string {
+  const hash = shortHash(`${site.uid} ${podmanName}`, 32);
+  return hash.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-8$3-8$4-$5');
 }
 
 function namedPorts(spec: PodSpec): Record<string, number> {

@@ -20,7 +20,7 @@ const now = 1_000 * second;
 
 function container(name: string, change: Partial<ObservedContainer> = {}): ObservedContainer {
   const running = { state: 'running' as const, exitCode: 0, pid: 5, startedAt: now - second, exitedAt: 0 };
-  return { id: `id-${name}`, name, isInfra: false, ...running, ...change };
+  return { id: `id-${name}`, name, isInfra: false, image: 'i', ...running, ...change };
 }
 const ended = (name: string, exitCode: number, ago = 0) =>
   container(name, { state: 'exited', exitCode, startedAt: now - 60 * second, exitedAt: now - ago });
@@ -33,6 +33,7 @@ function pod(
     id: 'p',
     name: 'pod',
     role: 'pod',
+    createdAt: 0,
     itemId: '',
     itemUid: '',
     release: '',

@@ -1,30 +1,32 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type KubeObject, type Logger, type SiteInventory, StatusError } from '@selvedge/api';
-import { writeFileAtomically } from '@selvedge/api/node';
 import type { LinkDoor } from '../../link/link-door.ts';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
+import type { Problem } from '../item-state.ts';
+import { OrphanList } from '../orphan-list.ts';
+import { RecordFiles } from '../record-files.ts';
+import { TaskRunner } from '../task-runner.ts';
 import { ImageSpace } from './image-space.ts';
 import { ImageStore } from './images.ts';
 import { ItemKeeper } from './item-keeper.ts';
-import { ItemRecords } from './item-record.ts';
-import type { Problem } from './item-state.ts';
+import type { ItemRecord } from './item-record.ts';
 import { isDiskFull, isUnreachable, LibpodClient } from './libpod-client.ts';
 import { type ObservedPod, observePods } from './observe.ts';
-import { OrphanList } from './orphan-list.ts';
 import { PodmanNames, type SiteIdentity } from './ownership.ts';
 import { PodExecutor } from './pod-executor.ts';
 import { chooseVolatileDir, PodFiles } from './pod-files.ts';
 import { PodNetworkAccess } from './pod-network-access.ts';
 import { addressOf, ensureNetwork, type PodmanHost, readPodmanHost } from './podman-host.ts';
 import { ExecProbes } from './probes/exec-probe.ts';
+import { PodmanInventory } from './podman-inventory.ts';
 import { Prober } from './probes/prober.ts';
+import { ReadyFile } from './probes/ready-file.ts';
 import { Removals } from './removals.ts';
 import { RestartBackoff } from './restart-backoff.ts';
-import { EndpointSync, routesOf } from './services/endpoint-sync.ts';
+import { EndpointSync } from './services/endpoint-sync.ts';
 import { ServicePods } from './services/service-pods.ts';
 import type { SiteRuntime, SiteView } from './site-runtime.ts';
-import { TaskRunner } from './task-runner.ts';
 import { watchEvents } from './watch-events.ts';
 
 export interface PodmanDriverOptions {
@@ -68,7 +70,7 @@ class PodmanDriver implements Driver {
   readonly #options: PodmanDriverOptions;
   readonly #client: LibpodClient;
   readonly #names: PodmanNames;
-  readonly #records: ItemRecords;
+  readonly #records: RecordFiles<ItemRecord>;
   readonly #orphans: OrphanList;
   readonly #removals: Removals;
   readonly #tasks: TaskRunner;
@@ -77,6 +79,8 @@ class PodmanDriver implements Driver {
   readonly #leaving = new Set<string>();
   readonly #left = new Set<string>();
   readonly #addresses = new Map<string, string>();
+  readonly #inventory: PodmanInventory;
+  readonly #ready: ReadyFile;
   readonly #stop = new AbortController();
   readonly #listeners: ((report: DriverReport) => void)[] = [];
   readonly #reported = new Map<string, string>();
@@ -86,7 +90,6 @@ class PodmanDriver implements Driver {
   #endpoints: EndpointSync | undefined;
   #endpointTurn: Promise<void> = Promise.resolve();
   #lastView: SiteView | undefined;
-  #writtenReady = '';
   #unreachableSince: number | undefined;
   #lastLook: Date | undefined;
   #wake: () => void = () => undefined;
@@ -97,8 +100,10 @@ class PodmanDriver implements Driver {
   constructor(options: PodmanDriverOptions) {
     this.#options = options;
     this.#client = new LibpodClient(options.socketPath);
+    this.#inventory = new PodmanInventory(this.#client);
+    this.#ready = new ReadyFile(join(options.stateDir, 'ready.json'));
     this.#names = new PodmanNames(options.site);
-    this.#records = new ItemRecords(join(options.stateDir, 'items'));
+    this.#records = new RecordFiles(join(options.stateDir, 'items'));
     this.#orphans = new OrphanList(join(options.stateDir, 'orphans.json'));
     this.#removals = new Removals(this.#records, this.#orphans, options.clock);
     this.#tasks = new TaskRunner({
@@ -120,6 +125,10 @@ class PodmanDriver implements Driver {
     this.#wakeUp();
   }
 
+  setNodeGroups(groups: DriverItem['nodeGroups']): void {
+    if (this.#inventory.setNodeGroups(groups)) this.#wakeUp();
+  }
+
   remove(order: RemovalOrder): void {
     this.#removals.add(order);
     this.#wakeUp();
@@ -134,13 +143,23 @@ class PodmanDriver implements Driver {
   }
 
   inventory(): SiteInventory | undefined {
-    return undefined;
+    return this.#inventory.current();
   }
 
-  onInventory(): void {}
+  onInventory(listener: () => void): void {
+    this.#inventory.onChange(listener);
+  }
 
   async openDoor(): Promise<LinkDoor> {
-    throw new StatusError('NotFound', 'the agent of this site has no door for the service link');
+    const runtime = this.#runtime;
+    if (!runtime) throw new StatusError('ServiceUnavailable', 'Podman does not answer at this site');
+    const { openPodmanDoor } = await import('./door/open-podman-door.ts');
+    return openPodmanDoor(runtime, {
+      host: await readPodmanHost(this.#client),
+      hostIP: this.#options.hostIp,
+      findKeeper: (uid) => this.#keepers.get(uid),
+      findAddress: (infraId) => this.#lastView?.addresses.get(infraId),
+    });
   }
 
   async describe(): Promise<{ runtime: string }> {
@@ -221,6 +240,7 @@ class PodmanDriver implements Driver {
     const { clock } = this.#options;
     const runtime = (this.#runtime ??= await this.#prepareRuntime());
     await this.#adoptDesired(runtime);
+    await this.#inventory.refresh(clock.now().getTime());
     const view = await this.#observe();
     this.#lastView = view;
     const keepers = [...this.#keepers.values()];
@@ -243,7 +263,7 @@ class PodmanDriver implements Driver {
   async #persist(runtime: SiteRuntime): Promise<void> {
     try {
       for (const keeper of this.#keepers.values()) await this.#records.save(keeper.record);
-      await this.#saveReady(runtime.prober);
+      await this.#ready.save(runtime.prober.readyContainers());
     } catch (error) {
       this.#options.logger.warn('state of the driver cannot be written', { error });
     }
@@ -269,7 +289,7 @@ class PodmanDriver implements Driver {
       clock,
       onChange: () => this.#wakeUp(),
     });
-    prober.remember(await this.#readReady());
+    prober.remember(await this.#ready.read());
     const { imageReserveBytes: reserveBytes } = this.#options;
     const space = new ImageSpace({ folders: host.imageFolders, reserveBytes, clock });
     const shownHostIp = hostIp === '0.0.0.0' ? gateway : hostIp;
@@ -354,25 +374,8 @@ class PodmanDriver implements Driver {
   }
 
   async #setEndpoints(view: SiteView): Promise<void> {
-    const ready = new Set([...this.#keepers.values()].flatMap((keeper) => [...keeper.servingPods]));
-    const candidates = view.pods
-      .filter((pod) => pod.role === 'pod' && !this.#leaving.has(pod.name))
-      .flatMap((pod) => {
-        const ip = view.addresses.get(pod.infra?.id ?? '');
-        const { namespace, labels, ports } = pod;
-        return ip === undefined ? [] : [{ namespace, labels, ip, ports, isReady: ready.has(pod.name) }];
-      });
-    for (const service of [...this.#keepers.values()].flatMap((keeper) => keeper.services)) {
-      const pod = view.pods.find((p) => p.role === 'service' && p.service === service.key);
-      const address = view.addresses.get(pod?.infra?.id ?? '');
-      if (service.isHeadless || !pod || address === undefined) continue;
-      try {
-        await this.#endpoints?.apply(service, pod, { address, routes: routesOf(service, candidates) });
-      } catch (error) {
-        this.#options.logger.warn('service endpoints cannot be set', { service: service.key, error });
-        this.#wakeUp();
-      }
-    }
+    const areSet = await this.#endpoints?.applyAll([...this.#keepers.values()], view, this.#leaving);
+    if (areSet === false) this.#wakeUp();
   }
 
   async #retirePod(pod: ObservedPod): Promise<void> {
@@ -407,23 +410,6 @@ class PodmanDriver implements Driver {
     if (this.#reported.get(report.uid) === text) return;
     this.#reported.set(report.uid, text);
     for (const listener of this.#listeners) listener({ ...report, observedTime: now.toISOString() });
-  }
-
-  async #readReady(): Promise<string[]> {
-    const text = await readFile(this.#readyPath, 'utf8').catch(() => '[]');
-    this.#writtenReady = text;
-    return JSON.parse(text) as string[];
-  }
-
-  async #saveReady(prober: Prober): Promise<void> {
-    const text = JSON.stringify(prober.readyContainers());
-    if (text === this.#writtenReady) return;
-    await writeFileAtomically(this.#readyPath, text);
-    this.#writtenReady = text;
-  }
-
-  get #readyPath(): string {
-    return join(this.#options.stateDir, 'ready.json');
   }
 
   async #watchEvents(): Promise<void> {

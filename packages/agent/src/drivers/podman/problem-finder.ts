@@ -1,10 +1,10 @@
 import { lastLogLines } from './container-logs.ts';
-import type { Problem } from './item-state.ts';
+import type { Problem } from '../item-state.ts';
 import type { LibpodClient } from './libpod-client.ts';
 import type { ObservedPod } from './observe.ts';
 import type { PodStatus } from './pod-status.ts';
 import { problemOfError } from './problem-of-error.ts';
-import type { TaskRunner } from './task-runner.ts';
+import type { TaskRunner } from '../task-runner.ts';
 
 /** A pod of the item that is to stay. */
 export interface SuspectPod {

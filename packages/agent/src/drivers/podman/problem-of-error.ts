@@ -1,11 +1,11 @@
-import type { Problem } from './item-state.ts';
+import type { Problem } from '../item-state.ts';
 import { InsufficientSpaceError } from './image-space.ts';
 import { ImagePullError } from './images.ts';
 import { isDiskFull, LibpodError } from './libpod-client.ts';
 import { PodStepError } from './pod-checks.ts';
 import { HostPortError } from './services/host-ports.ts';
 import { ServiceNameTakenError } from './services/service-pods.ts';
-import type { TaskFailure } from './task-runner.ts';
+import type { TaskFailure } from '../task-runner.ts';
 
 /** Failures in a row after which an error of unknown nature counts as lasting. */
 const lastingAfter = 3;

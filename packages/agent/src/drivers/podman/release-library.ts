@@ -1,6 +1,7 @@
 import type { KubeObject } from '@selvedge/api';
 import type { DriverItem } from '../driver.ts';
-import { type AppOrRefusal, loadApp, type Refusal } from './app-loader.ts';
+import type { Refusal } from '../item-state.ts';
+import { type AppOrRefusal, loadApp } from './app-loader.ts';
 import type { DesiredApp, Workload } from './desired-app.ts';
 import { type ItemRecord, type ReleaseRef, refOf, releaseKey } from './item-record.ts';
 import type { RuntimeCapabilities } from './runtime-capabilities.ts';

@@ -1,9 +1,10 @@
 import type { Clock } from '@selvedge/api';
 import type { DriverReport, RemovalOrder } from '../driver.ts';
-import type { ItemRecords } from './item-record.ts';
+import type { OrphanList } from '../orphan-list.ts';
+import type { RecordFiles } from '../record-files.ts';
+import type { ItemRecord } from './item-record.ts';
 import { isDiskFull, isMissing, isUnreachable, LibpodError } from './libpod-client.ts';
 import type { ObservedPod } from './observe.ts';
-import type { OrphanList } from './orphan-list.ts';
 import { labelNames } from './ownership.ts';
 import { problemOfError } from './problem-of-error.ts';
 import { podTask, serviceTask, type SiteRuntime, type SiteView } from './site-runtime.ts';
@@ -19,11 +20,11 @@ type Report = Omit<DriverReport, 'observedTime'>;
 /** Carries out removal orders: everything of the item goes; the data of its claims only when the order says so. */
 export class Removals {
   readonly #orders = new Map<string, OpenOrder>();
-  readonly #records: ItemRecords;
+  readonly #records: RecordFiles<ItemRecord>;
   readonly #orphans: OrphanList;
   readonly #clock: Clock;
 
-  constructor(records: ItemRecords, orphans: OrphanList, clock: Clock) {
+  constructor(records: RecordFiles<ItemRecord>, orphans: OrphanList, clock: Clock) {
     this.#records = records;
     this.#orphans = orphans;
     this.#clock = clock;

@@ -8,7 +8,7 @@ import type { Prober } from './probes/prober.ts';
 import type { ReleaseLibraryOptions } from './release-library.ts';
 import type { RestartBackoff } from './restart-backoff.ts';
 import type { ServicePods } from './services/service-pods.ts';
-import type { TaskRunner } from './task-runner.ts';
+import type { TaskRunner } from '../task-runner.ts';
 
 /** What all items of a site share. */
 export interface SiteRuntime extends ReleaseLibraryOptions {

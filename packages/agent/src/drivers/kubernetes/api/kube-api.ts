@@ -19,6 +19,10 @@ export interface ApiRequest {
   readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal;
+  /** Of an API that may be down without the cluster being so: served by others than the API server itself. */
+  readonly isOptional?: boolean;
+  /** Called before each try: throws when the request must not be made (any more). */
+  readonly assertAllowed?: () => void;
 }
 
 /**

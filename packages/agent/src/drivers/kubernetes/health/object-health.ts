@@ -9,6 +9,8 @@ export interface ObjectHealth {
   readonly reason?: string;
   /** For people; without the name of the object. */
   readonly message?: string;
+  /** RFC 3339: of a failure that a later release may have cured without its status saying so yet. */
+  readonly since?: string;
 }
 
 export type HealthRule = NonNullable<ApplyRules['health']>[number];

@@ -21,6 +21,8 @@ export interface ObservedObject {
   readonly drift: readonly string[];
   /** What keeps its pods from being ready, with the last lines of the container at fault. */
   readonly problem?: PodProblem;
+  /** A Job, or a pod that is not started again, which has done its work. */
+  readonly isDone?: true;
 }
 
 export interface PodProblem {
@@ -31,6 +33,8 @@ export interface PodProblem {
   readonly logs?: readonly string[];
   /** It does not go away by itself (a wrong image name, a crash loop), as against what may (no node fits just now). */
   readonly isLasting: boolean;
+  /** RFC 3339, of the pod: when it was made. */
+  readonly podSince?: string;
 }
 
 export interface ItemObservation {
@@ -52,7 +56,10 @@ export interface Observer {
   invalidate(uid: string): void;
   /** With the uid of the item whose observation changed. */
   onChange(listener: (uid: string) => void): void;
-  /** When all watches last worked, by the machine's clock; undefined while the API cannot be asked. */
+  /**
+   * When all that `find` tells was last known to hold, by the machine's clock; undefined while the API cannot be asked, or when an object
+   * was never looked at. One that cannot be read is soon told as `Unreadable`, and counts as known then: it stops no other item's time.
+   */
   lastLook(): Date | undefined;
   /** Until the signal fires; never rejects. */
   run(signal: AbortSignal): Promise<void>;

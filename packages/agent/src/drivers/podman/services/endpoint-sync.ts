@@ -3,6 +3,7 @@ import type { DesiredService } from '../desired-app.ts';
 import { selects } from '../desired-app.ts';
 import type { ObservedPod } from '../observe.ts';
 import type { PodNetworkAccess } from '../pod-network-access.ts';
+import type { SiteView } from '../site-runtime.ts';
 import { type ServiceRoute, serviceTable } from './service-table.ts';
 
 /** A pod as Services see it. */
@@ -13,6 +14,13 @@ export interface EndpointCandidate {
   readonly isReady: boolean;
   /** Named container ports. */
   readonly ports: Readonly<Record<string, number>>;
+}
+
+/** An item as Services see it. */
+export interface EndpointSource {
+  readonly services: readonly DesiredService[];
+  /** Names of pods that are ready for traffic. */
+  readonly servingPods: ReadonlySet<string>;
 }
 
 /** Where each port of a Service leads now. Pure. */
@@ -47,7 +55,39 @@ export class EndpointSync {
     this.#logger = logger;
   }
 
-  async apply(
+  /**
+   * Lets each Service lead to the pods that are ready and stay: `leaving` are names of those that do not. @returns false when one could
+   * not be set.
+   */
+  async applyAll(
+    items: readonly EndpointSource[],
+    view: SiteView,
+    leaving: ReadonlySet<string>,
+  ): Promise<boolean> {
+    const ready = new Set(items.flatMap((item) => [...item.servingPods]));
+    const candidates = view.pods
+      .filter((pod) => pod.role === 'pod' && !leaving.has(pod.name))
+      .flatMap((pod) => {
+        const ip = view.addresses.get(pod.infra?.id ?? '');
+        const { namespace, labels, ports } = pod;
+        return ip === undefined ? [] : [{ namespace, labels, ip, ports, isReady: ready.has(pod.name) }];
+      });
+    let areSet = true;
+    for (const service of items.flatMap((item) => item.services)) {
+      const pod = view.pods.find((p) => p.role === 'service' && p.service === service.key);
+      const address = view.addresses.get(pod?.infra?.id ?? '');
+      if (service.isHeadless || !pod || address === undefined) continue;
+      try {
+        await this.#apply(service, pod, { address, routes: routesOf(service, candidates) });
+      } catch (error) {
+        this.#logger.warn('service endpoints cannot be set', { service: service.key, error });
+        areSet = false;
+      }
+    }
+    return areSet;
+  }
+
+  async #apply(
     service: DesiredService,
     pod: ObservedPod,
     given: { address: string; routes: ServiceRoute[] },

@@ -1,5 +1,4 @@
 import type { DeliveryState } from '@selvedge/api';
-import type { Refusal } from './app-loader.ts';
 
 /** Something that keeps an item from being healthy. */
 export interface Problem {
@@ -8,6 +7,12 @@ export interface Problem {
   readonly logs?: readonly string[];
   /** It will hardly go away by waiting. */
   readonly isLasting: boolean;
+}
+
+/** The site cannot honour a release as it is; nothing was touched. */
+export interface Refusal {
+  readonly reason: string;
+  readonly message: string;
 }
 
 /** What is known of an item at one instant. */
@@ -30,7 +35,7 @@ export interface ItemFacts {
   readonly problem: Problem | undefined;
   /** Why the manifests are not here. */
   readonly contentProblem: Problem | undefined;
-  /** Podman did not answer lately. */
+  /** The runtime did not answer lately. */
   readonly runtimeProblem: Problem | undefined;
 }
 
@@ -75,6 +80,7 @@ export function itemState(facts: ItemFacts): ItemState {
 const stickyReasons: readonly (string | undefined)[] = [
   'DeadlineExceeded',
   'CrashLoop',
+  'CrashLoopBackOff',
   'InitFailed',
   'ProbeFailed',
   'ContainerFailed',
