@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { AgentInfo, Clock, KubeObject, Logger } from '@selvedge/api';
+import type { AgentInfo, Clock, KubeObject, LinkAccess, Logger } from '@selvedge/api';
 import { keyFingerprint } from '@selvedge/api/node';
 import type { Driver } from './drivers/driver.ts';
 import { enrol } from './enrolment/enrol.ts';
@@ -16,6 +16,7 @@ import { ContentStore } from './state/content-store.ts';
 import { type Enrolment, findEnrolment, findMeta, putMeta, saveEnrolment } from './state/enrolment-record.ts';
 import { ReportBook } from './state/report-book.ts';
 import { SpaceReserve } from './state/space-reserve.ts';
+import type { StateKeeper } from './state/state-keeper.ts';
 import { lockStateDirectory } from './state/state-lock.ts';
 
 /** What a driver is made for. */
@@ -29,9 +30,17 @@ export interface AgentOptions {
   readonly stateDir: string;
   /** Text of the token; needed for the first enrolment, and to enrol again when the key was refused. */
   readonly token?: string;
+  /** Absent: what is on this disk is all there is. */
+  readonly keeper?: StateKeeper | undefined;
   readonly createDriver: (context: DriverContext) => Driver;
   readonly machine: Omit<AgentInfo, 'runtime'>;
   readonly proxies: ProxySettings;
+  /** CAs (PEM, one each) of proxies on the way to the hub, beside those that this machine trusts. */
+  readonly extraCas?: readonly string[];
+  /** Addresses of the hub in order of preference, instead of those in the token or those kept since enrolment; they are kept. */
+  readonly hubs?: readonly URL[];
+  /** What the site itself allows over the service link; `Full` when absent: then `Site.spec.link` alone decides. */
+  readonly link?: LinkAccess;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Longest wait of one poll. */
@@ -46,24 +55,37 @@ export interface AgentOptions {
  * has to act. What was accepted before is driven before the hub is asked for anything.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const keysDir = join(options.stateDir, 'keys');
-  await makePrivateDirectory(options.stateDir);
-  await makePrivateDirectory(keysDir);
-  const lock = lockStateDirectory(options.stateDir);
+  const { stateDir, keeper } = options;
+  const keysDir = join(stateDir, 'keys');
+  await makePrivateDirectory(stateDir);
+  const lock = lockStateDirectory(stateDir);
   try {
+    await keeper?.restore(signal);
+    if (signal.aborted) return;
+    await makePrivateDirectory(keysDir);
     await removeLeftovers(keysDir);
-    await removeLeftovers(options.stateDir);
+    await removeLeftovers(stateDir);
     const database = await openDatabase(options, signal);
     if (database === undefined) return;
     try {
       const agent = await Agent.open({ ...options, keysDir, database });
-      await agent.run(signal);
+      await runKept(agent, keeper, signal);
     } finally {
       database.close();
     }
   } finally {
     lock.release();
   }
+}
+
+/** Ends with the error of whichever of the two fails first. */
+async function runKept(agent: Agent, keeper: StateKeeper | undefined, signal: AbortSignal): Promise<void> {
+  if (keeper === undefined) return agent.run(signal);
+  const ended = new AbortController();
+  const either = AbortSignal.any([signal, ended.signal]);
+  const end = () => ended.abort('ended');
+  const results = await Promise.allSettled([agent.run(either).finally(end), keeper.run(either).finally(end)]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 /** Waits for space when even the reserve is not enough; undefined when the signal fired meanwhile. */
@@ -109,12 +131,15 @@ class Agent {
   }
 
   static async open(options: OpenOptions): Promise<Agent> {
-    return new Agent(options, await ContentStore.open(options.database, options.keysDir));
+    const { database, keysDir, keeper } = options;
+    const content = await ContentStore.open(database, keysDir);
+    keeper?.attach({ database, content });
+    return new Agent(options, content);
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const { logger } = this.#options;
-    const known = findEnrolment(this.#options.database);
+    const known = this.#findEnrolment();
     const token = this.#readToken(known);
     if (known !== undefined) {
       await this.#serve(known, token, signal);
@@ -131,6 +156,19 @@ class Agent {
       if (!signal.aborted) throw error;
       logger.info('stopped before the enrolment was done');
     }
+  }
+
+  /** With the addresses that this start was given, which are kept for the next. */
+  #findEnrolment(): Enrolment | undefined {
+    const { database, hubs, logger } = this.#options;
+    const known = findEnrolment(database);
+    if (known === undefined || hubs === undefined || hubs.length === 0) return known;
+    const given = hubs.map((hub) => hub.href);
+    if (given.join(' ') === known.hubs.join(' ')) return known;
+    const enrolment = { ...known, hubs: given };
+    saveEnrolment(database, enrolment);
+    logger.info('the hub has other addresses from now on', { hubs: hubs.map((hub) => hub.origin) });
+    return enrolment;
   }
 
   /** A token matters only when this state directory is not enrolled, or no longer. */
@@ -206,14 +244,18 @@ class Agent {
     former: Enrolment | undefined,
     signal: AbortSignal,
   ): Promise<Enrolment> {
-    const { keysDir, database, machine, proxies, logger } = this.#options;
+    const { keysDir, database, machine, proxies, extraCas = [], logger, keeper } = this.#options;
+    const hubs = this.#options.hubs?.length ? this.#options.hubs : token.hubs;
     const keyFile = former === undefined ? firstKeyFile : nextKeyFile(former.keyFile);
     const key = await loadOrMakeAgentKey(keysDir, keyFile);
+    // Before the hub binds the site to it: a key that is lost then makes the token worthless.
+    await keeper?.keep(signal);
     const { identity, site, siteUid } = await enrol({
-      token,
+      token: { ...token, hubs },
       key,
       agentInfo: machine,
       proxies,
+      extraCas,
       clock: this.#clock,
       logger,
       signal,
@@ -225,7 +267,7 @@ class Agent {
       );
     }
     const enrolment: Enrolment = {
-      hubs: token.hubs.map((hub) => hub.href),
+      hubs: hubs.map((hub) => hub.href),
       hubId: identity.hubId,
       fleetKey: identity.fleetKey,
       caCertificate: identity.caCertificate,
@@ -240,7 +282,8 @@ class Agent {
       putMeta(database, 'clockOffsetMs', String(Math.round(this.#clock.offsetMs)));
       this.#book.startAt(this.#clock.now().getTime());
     });
-    logger.info('enrolled', { site, hub: token.hubs[0]?.origin, key: key.fingerprint });
+    await keeper?.keep(signal);
+    logger.info('enrolled', { site, hub: hubs[0]?.origin, key: key.fingerprint });
     return enrolment;
   }
 

@@ -45,6 +45,29 @@ describe('the program selvedge-agent', () => {
     assert.match(expired.output(), /the token has expired; make a new one/);
   });
 
+  test('flags that do not fit together are refused by name, before anything is done', () => {
+    const refused = (...args: string[]): string => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'run', ...args]);
+      assert.equal(status, 1, args.join(' '));
+      return `${stdout.toString()}${stderr.toString()}`;
+    };
+    assert.match(refused('--state', '/x', '--kubeconfig', 'k', '--in-cluster'), /--in-cluster.*--kubeconfig/);
+    assert.match(refused('--state', '/x', '--kubeconfig', 'k', ...noPodman), /--kubeconfig.*--podman-socket/);
+    assert.match(
+      refused('--state', '/x', '--in-cluster', '--pod-cidr', '10.1.0.0/16'),
+      /--in-cluster.*--pod-cidr/,
+    );
+    assert.match(refused('--state', '/x', '--context', 'c'), /--context needs --kubeconfig/);
+    assert.match(
+      refused('--state', '/x', '--namespace', 'n'),
+      /--namespace needs --kubeconfig FILE or --in-cluster/,
+    );
+    assert.match(refused('--state', '/x', '--state-secret'), /--state-secret needs --in-cluster/);
+    assert.match(refused('--in-cluster'), /--state DIR is missing/);
+    assert.match(refused('--in-cluster', '--namespace', 'A b'), /name of a namespace/);
+    assert.match(refused('--state', '/x', '--kubeconfig', '/nonexistent/config'), /no such file/);
+  });
+
   test('it runs until SIGTERM, and tells its status meanwhile and afterwards', async () => {
     await using dir = await makeStateDir();
     await using hub = await TestHub.start();

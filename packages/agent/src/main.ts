@@ -1,10 +1,16 @@
 import './frugal-engine.ts';
 import { readFileSync } from 'node:fs';
 import { arch, hostname, tmpdir, userInfo } from 'node:os';
-import { escapeControls, printable } from '@selvedge/api';
+import { escapeControls, type LinkAccess, linkAccesses, printable } from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
 import { Command, InvalidArgumentError } from 'commander';
 import { formatStatus } from './commands/format-status.ts';
+import {
+  addKubernetesFlags,
+  checkKubernetesFlags,
+  type KubernetesFlags,
+  stateDirOf,
+} from './commands/kubernetes-flags.ts';
 import { holdSite, type PersonAct, releaseSite, rollBackItem } from './commands/person-acts.ts';
 import { readStatus } from './commands/read-status.ts';
 import { run } from './commands/run.ts';
@@ -14,8 +20,8 @@ import { readProxySettings } from './hub-connection/proxy-settings.ts';
 /** Of the product; all packages carry one version. */
 const version = '0.1.0';
 
-interface RunFlags {
-  state: string;
+interface RunFlags extends KubernetesFlags {
+  state?: string;
   token?: string;
   tokenFile?: string;
   podmanSocket?: string;
@@ -23,6 +29,9 @@ interface RunFlags {
   hostIp: string;
   insecureRegistry: string[];
   longestWait: number;
+  hub: URL[];
+  caFile: string[];
+  link: LinkAccess;
   logLevel: string;
 }
 
@@ -31,10 +40,9 @@ const program = new Command('selvedge-agent')
   .version(version)
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 1));
 
-program
-  .command('run')
+addKubernetesFlags(program.command('run'))
   .description('Run the agent of this site. Ends at SIGTERM; containers go on running.')
-  .requiredOption('--state <dir>', 'state directory: key, desired state, reports; one agent per directory')
+  .option('--state <dir>', 'state directory: key, desired state, reports; one agent per directory')
   .option(
     '--token <token>',
     'enrolment token (other users of this machine can see it: rather use --token-file)',
@@ -44,6 +52,24 @@ program
   .option('--pod-cidr <cidr>', "addresses of this site's pods", '10.117.0.0/16')
   .option('--host-ip <ip>', 'address on which ports are published', '0.0.0.0')
   .option('--insecure-registry <host:port>', 'registry without TLS (repeatable)', collect, [])
+  .option(
+    '--hub <url>',
+    'address of the hub, the preferred one first (repeatable); kept, in place of those in the token',
+    collectHub,
+    [],
+  )
+  .option(
+    '--ca-file <file>',
+    'CAs (PEM) of proxies on the way to the hub, beside those that this machine trusts (repeatable)',
+    collect,
+    [],
+  )
+  .option(
+    '--link <access>',
+    'most that the hub may ask of this site over the service link: disabled, read or full; Site.spec.link may be stricter',
+    linkAccess,
+    'Full',
+  )
   .option('--longest-wait <seconds>', 'longest silent wait for the hub', positiveNumber, 55)
   .option('--log-level <level>', 'debug, info, warn or error', 'info')
   .action(runCommand);
@@ -92,7 +118,8 @@ async function runCommand(flags: RunFlags): Promise<void> {
   try {
     await run(
       {
-        stateDir: flags.state,
+        stateDir: stateDirOf(flags),
+        kubernetes: checkKubernetesFlags(flags),
         ...(token ? { token } : {}),
         ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
         ...(flags.podmanSocket === undefined ? {} : { podmanSocket: flags.podmanSocket }),
@@ -102,6 +129,9 @@ async function runCommand(flags: RunFlags): Promise<void> {
         longestWaitSeconds: flags.longestWait,
         machine: { version, hostname: hostname(), os: operatingSystem(), architecture: arch() },
         proxies: readProxySettings(process.env),
+        caFiles: flags.caFile,
+        hubs: flags.hub,
+        link: flags.link,
         environment: withoutToken(process.env),
         runtimeDir: process.env['XDG_RUNTIME_DIR'] ?? tmpdir(),
         clock: systemClock,
@@ -178,6 +208,19 @@ function operatingSystem(): string {
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
+}
+
+function collectHub(value: string, previous: URL[]): URL[] {
+  const hub = URL.parse(value);
+  const isHub = hub?.protocol === 'https:' && hub.username === '' && hub.search === '' && hub.hash === '';
+  if (hub === null || !isHub) throw new InvalidArgumentError('write https://HOST[:PORT]');
+  return [...previous, hub];
+}
+
+function linkAccess(value: string): LinkAccess {
+  const access = linkAccesses.find((one) => one.toLowerCase() === value.toLowerCase());
+  if (access === undefined) throw new InvalidArgumentError('disabled, read or full');
+  return access;
 }
 
 function positiveNumber(value: string): number {

@@ -247,15 +247,20 @@ describe('a person at the site', () => {
     await holdSite(person());
     await eventually('the hub knows the hold', () => hub.siteReport?.holds.length === 1);
     hub.variables = { price: 3 };
+    hub.policy = { ...hub.policy, nodeGroups: [{ name: 'edge' }] };
     hub.epoch += 1;
     hub.publish();
     await eventually('it is accepted', () => hub.requests.at(-1)?.epoch === hub.epoch);
     await site.stop();
-    site.start();
+    const { driver } = site.start();
+    const groups = () => driver.desired[0]?.nodeGroups.map(({ name }) => name);
     await eventually('it polls again', () => hub.requests.at(-1)?.reports.length === 0);
+    await eventually('the driver knows what to run', () => groups() !== undefined);
     assert.deepEqual(values(), {});
+    assert.deepEqual(groups(), []);
     await releaseSite(person());
     await eventually('the values are in force', () => values()?.['price'] === 3);
+    assert.deepEqual(groups(), ['edge']);
   });
 
   test('rolls back, beside the agent or while it is stopped; the hub learns of it, a newer attempt is tried', async () => {

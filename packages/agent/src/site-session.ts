@@ -3,12 +3,13 @@ import type { AgentInfo } from '@selvedge/api';
 import { keyFingerprint } from '@selvedge/api/node';
 import type { AgentOptions } from './agent.ts';
 import type { Driver } from './drivers/driver.ts';
-import { HubApi } from './hub-connection/hub-api.ts';
+import { HubApi, type Speaker } from './hub-connection/hub-api.ts';
 import type { HubClock } from './hub-connection/hub-clock.ts';
-import { HubConnection } from './hub-connection/hub-connection.ts';
-import { fetchHubIdentity } from './hub-connection/hub-identity.ts';
+import { type HubAnswer, HubConnection } from './hub-connection/hub-connection.ts';
+import { fetchHubIdentity, isIdentityOf } from './hub-connection/hub-identity.ts';
 import { WaitLimit } from './hub-connection/wait-limit.ts';
 import type { AgentKey } from './identity/agent-key.ts';
+import { LinkKeeper } from './link/link-keeper.ts';
 import type { AgentDatabase } from './state/agent-database.ts';
 import { isStorageFull } from './state/agent-database.ts';
 import type { ContactRecord } from './state/contact-record.ts';
@@ -34,7 +35,16 @@ export interface SiteSessionOptions {
   readonly hubClock: HubClock;
   readonly options: Pick<
     AgentOptions,
-    'machine' | 'proxies' | 'logger' | 'longestWaitSeconds' | 'keyRefusedRetryMs' | 'monotonicMs' | 'stateDir'
+    | 'machine'
+    | 'proxies'
+    | 'extraCas'
+    | 'link'
+    | 'logger'
+    | 'longestWaitSeconds'
+    | 'keyRefusedRetryMs'
+    | 'monotonicMs'
+    | 'stateDir'
+    | 'keeper'
   >;
 }
 
@@ -67,6 +77,7 @@ export class SiteSession {
       hubs: enrolment.hubs.map((hub) => new URL(hub)),
       hubCa: new X509Certificate(enrolment.caCertificate),
       proxies: options.proxies,
+      extraCas: options.extraCas ?? [],
       clock: hubClock,
       logger: options.logger,
     });
@@ -136,7 +147,7 @@ export class SiteSession {
   /** Until the signal fires. */
   async sync(signal: AbortSignal): Promise<void> {
     const { content, hubClock: clock, key, options } = this.#parts;
-    const { logger } = options;
+    const { logger, keeper } = options;
     const stop = new AbortController();
     const either = AbortSignal.any([signal, stop.signal]);
     const speaker = { key, hubId: this.#enrolment.hubId, site: this.#enrolment.site };
@@ -147,9 +158,12 @@ export class SiteSession {
       clock,
       logger,
       signal: either,
+      keepFirst: keeper && ((change) => keeper.keepFirst(change, either)),
     });
     const fetcher = new ContentFetcher({ api, content, work: this.#work, clock, logger });
+    const link = this.#makeLinkKeeper(speaker);
     intake.onAccepted(() => {
+      link.checkPolicy();
       this.#work.collectGarbage();
       fetcher.wake();
     });
@@ -166,16 +180,48 @@ export class SiteSession {
       onContact: async (event) => {
         if (event.kind === 'answered' && wasAway) fetcher.wake();
         wasAway = event.kind !== 'answered';
+        if (event.kind === 'key-refused') link.end('the hub refuses the key of this agent');
         await this.#noteContact(event, either);
       },
+      onLinkWished: () => link.wish(),
       waitUntilReachable: (waitSignal) => this.#connection.waitUntilReachable(waitSignal),
       ...(options.keyRefusedRetryMs === undefined ? {} : { keyRefusedRetryMs: options.keyRefusedRetryMs }),
     });
     try {
-      await Promise.all([loop.run(either), fetcher.run(either), this.#living]);
+      await Promise.all([
+        loop.run(either),
+        fetcher.run(either),
+        link.run(either),
+        this.#returnToPreferred(either),
+        this.#living,
+      ]);
     } finally {
       stop.abort();
     }
+  }
+
+  #makeLinkKeeper(speaker: Speaker): LinkKeeper {
+    const { contact, driver, hubClock: clock, options } = this.#parts;
+    return new LinkKeeper({
+      connection: this.#connection,
+      speaker,
+      clock,
+      logger: options.logger,
+      limits: () => ({ site: this.#work.held.link, local: options.link ?? 'Full' }),
+      openDoor: () => driver.openDoor(),
+      onEvent: (event) => {
+        const trouble = event.kind === 'failed' ? { trouble: event.message } : {};
+        void contact.link({ isOpen: event.kind === 'open', ...trouble });
+      },
+    });
+  }
+
+  async #returnToPreferred(signal: AbortSignal): Promise<void> {
+    if (this.#enrolment.hubs.length < 2) return;
+    const fleetKeyFingerprint = keyFingerprint(this.#enrolment.fleetKey);
+    const isHub = (answer: HubAnswer) =>
+      isIdentityOf(answer, { fleetKeyFingerprint, hub: this.#connection.hub });
+    await this.#connection.returnToPreferred(isHub, signal);
   }
 
   async #describeAgent(signal: AbortSignal): Promise<AgentInfo> {
@@ -224,6 +270,7 @@ export class SiteSession {
         hubs: this.#enrolment.hubs.map((hub) => new URL(hub)),
         fleetKeyFingerprint: keyFingerprint(this.#enrolment.fleetKey),
         proxies: options.proxies,
+        extraCas: options.extraCas ?? [],
         clock: hubClock,
         logger: options.logger,
         signal,

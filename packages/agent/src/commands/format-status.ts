@@ -31,6 +31,7 @@ function formatSite(status: AgentStatus, now: Date): string[] {
     ['Key', status.keyRefusal && `REFUSED by the hub: ${status.keyRefusal}`],
     ['', status.keyRefusal && 'Applications run on. To join again: start the agent with a new token.'],
     ['Trouble', status.trouble && `${status.trouble}${since(status, now)}`],
+    ['Service link', describeLink(status, hubNow(status, now))],
     ['Downloads', status.windows && describeWindow(status.windows.download, status)],
     ['Activation', status.windows && describeActivation(status)],
     ['Hold', status.hubHold && `by the hub: ${status.hubHold}`],
@@ -46,6 +47,11 @@ function formatSite(status: AgentStatus, now: Date): string[] {
 
 function since(status: AgentStatus, now: Date): string {
   return status.troubleSince ? ` (for ${age(status.troubleSince, hubNow(status, now))})` : '';
+}
+
+function describeLink({ linkSince, linkTrouble }: AgentStatus, now: Date): string | undefined {
+  if (linkSince !== undefined) return `open for ${age(linkSince, now)}`;
+  return linkTrouble && `not open: ${linkTrouble}`;
 }
 
 function describeClock(offsetMs: number | undefined): string | undefined {

@@ -14,6 +14,7 @@ import { LocalOrders, type RollbackOrder } from '../life/local-orders.ts';
 import { AgentDatabase, versionOfActs } from '../state/agent-database.ts';
 import { contactPath, readContact } from '../state/contact-record.ts';
 import { findEnrolment, findMeta } from '../state/enrolment-record.ts';
+import { isAgentRunning } from '../state/state-lock.ts';
 import { checkStateDirectory, readAccepted, readItems } from './site-directory.ts';
 
 /** What the state directory tells, whether the agent runs or not, with the hub or without. */
@@ -30,6 +31,9 @@ export interface AgentStatus {
   readonly clockOffsetMs?: number;
   readonly trouble?: string;
   readonly troubleSince?: string;
+  /** The service link is open since then. */
+  readonly linkSince?: string;
+  readonly linkTrouble?: string;
   /** By the site's own rules; absent before the first desired state. */
   readonly windows?: {
     readonly timeZone: string;
@@ -85,6 +89,10 @@ export async function readStatus(stateDir: string, now: Date): Promise<AgentStat
       ...(contact.clockOffsetMs === undefined ? {} : { clockOffsetMs: contact.clockOffsetMs }),
       ...(contact.trouble === undefined ? {} : { trouble: contact.trouble }),
       ...(contact.troubleSince === undefined ? {} : { troubleSince: contact.troubleSince }),
+      ...(contact.linkSince === undefined || !isAgentRunning(stateDir)
+        ? {}
+        : { linkSince: contact.linkSince }),
+      ...(contact.linkTrouble === undefined ? {} : { linkTrouble: contact.linkTrouble }),
       ...readPolicy(accepted, hubNow),
       holds: hasActs ? new LocalHolds(database).all() : [],
       items: readItemStatus(database, accepted),

@@ -1,16 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { AgentInfo, Clock, Logger } from '@selvedge/api';
-import { runAgent } from '../agent.ts';
-import { createPodmanDriver } from '../drivers/podman/podman-driver.ts';
+import type { AgentInfo, Clock, LinkAccess, Logger } from '@selvedge/api';
+import type { AgentOptions } from '../agent.ts';
 import { EnrolmentRefused } from '../enrolment/enrolment-refused.ts';
+import { readExtraCas } from '../hub-connection/extra-cas.ts';
 import type { ProxySettings } from '../hub-connection/proxy-settings.ts';
-import { PodmanService } from '../podman-service.ts';
+import type { KubernetesFlags } from './kubernetes-flags.ts';
 
 export interface RunOptions {
   readonly stateDir: string;
   readonly token?: string;
   readonly tokenFile?: string;
+  /** Absent: a Podman site. */
+  readonly kubernetes?: KubernetesFlags | undefined;
   /** Absent: the agent starts `podman system service` itself. */
   readonly podmanSocket?: string;
   readonly podCidr: string;
@@ -19,6 +20,11 @@ export interface RunOptions {
   readonly longestWaitSeconds: number;
   readonly machine: Omit<AgentInfo, 'runtime'>;
   readonly proxies: ProxySettings;
+  /** Files with CAs of proxies on the way to the hub. */
+  readonly caFiles: readonly string[];
+  /** Instead of the addresses that the token or the enrolment names; empty: those. */
+  readonly hubs: readonly URL[];
+  readonly link: LinkAccess;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Folder of this user for sockets, when the state directory's path is too long for one. */
   readonly runtimeDir: string;
@@ -26,56 +32,46 @@ export interface RunOptions {
   readonly logger: Logger;
 }
 
-/** Runs an agent with the Podman driver until the signal fires. */
+/** Runs an agent with the driver that the options ask for, until the signal fires. */
 export async function run(options: RunOptions, signal: AbortSignal): Promise<void> {
-  const { stateDir, clock, logger } = options;
-  const token = options.token ?? (await readTokenFile(options.tokenFile));
-  let service: PodmanService | undefined;
-  let starting: Promise<void> | undefined;
-  try {
-    await runAgent(
-      {
-        stateDir,
-        ...(token === undefined ? {} : { token }),
-        machine: options.machine,
-        proxies: options.proxies,
-        clock,
-        logger,
-        longestWaitSeconds: options.longestWaitSeconds,
-        createDriver: (context) => {
-          // Here, because now the state directory is this agent's alone.
-          if (options.podmanSocket === undefined && service === undefined) {
-            service = new PodmanService({
-              ...options,
-              logger: logger.child({ component: 'podman-service' }),
-            });
-            starting = service.start();
-          }
-          return createPodmanDriver({
-            ...context,
-            socketPath: options.podmanSocket ?? (service as PodmanService).socketPath,
-            stateDir: join(stateDir, 'podman'),
-            podCidr: options.podCidr,
-            hostIp: options.hostIp,
-            insecureRegistries: options.insecureRegistries,
-            clock,
-            logger: logger.child({ component: 'podman' }),
-          });
-        },
-      },
-      signal,
-    );
-  } finally {
-    await service?.stop();
-    await starting;
+  const { kubernetes: flags, stateDir, clock, logger, environment } = options;
+  const token = options.token ?? (await readTokenFile(options));
+  const agent: Omit<AgentOptions, 'createDriver'> = {
+    stateDir,
+    ...(token === undefined ? {} : { token }),
+    machine: options.machine,
+    proxies: options.proxies,
+    extraCas: await readExtraCas(options.caFiles),
+    hubs: options.hubs,
+    link: options.link,
+    clock,
+    logger,
+    longestWaitSeconds: options.longestWaitSeconds,
+  };
+  // Each site loads its own driver only.
+  if (flags === undefined) {
+    const { runOnPodman } = await import('./run-on-podman.ts');
+    await runOnPodman(agent, options, signal);
+    return;
   }
+  const { runOnKubernetes } = await import('./run-on-kubernetes.ts');
+  await runOnKubernetes({ agent, flags, environment }, signal);
 }
 
-async function readTokenFile(path: string | undefined): Promise<string | undefined> {
+async function readTokenFile({
+  tokenFile: path,
+  kubernetes,
+  logger,
+}: RunOptions): Promise<string | undefined> {
   if (path === undefined) return undefined;
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
+    if (kubernetes?.inCluster === true && (cause as NodeJS.ErrnoException).code === 'ENOENT') {
+      // Its Secret may be deleted after the enrolment; whoever is not enrolled yet is told by `runAgent`.
+      logger.debug('there is no token file', { path });
+      return undefined;
+    }
     throw new EnrolmentRefused(`the token file ${path} cannot be read; check --token-file`, { cause });
   }
 }

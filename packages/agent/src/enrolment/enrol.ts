@@ -25,6 +25,7 @@ export interface EnrolOptions {
   readonly key: AgentKey;
   readonly agentInfo: AgentInfo;
   readonly proxies: ProxySettings;
+  readonly extraCas?: readonly string[];
   readonly clock: HubClock;
   readonly logger: Logger;
   readonly signal: AbortSignal;

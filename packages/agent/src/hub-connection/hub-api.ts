@@ -101,7 +101,8 @@ export function isClockRefusal(error: unknown): boolean {
   return isStatusError(error, 'Unauthorized') && /\bclock\b/i.test(error.message);
 }
 
-function refusalOf(answer: HubAnswer): StatusError | ContactError {
+/** What the hub said, or `ContactError` when it was not the hub who said it. */
+export function refusalOf(answer: HubAnswer): StatusError | ContactError {
   let body: unknown;
   try {
     body = JSON.parse(answer.body.toString('utf8'));

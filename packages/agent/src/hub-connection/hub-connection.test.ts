@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { systemClock } from '@selvedge/api/node';
 import { startTcpLink } from '@selvedge/testkit';
-import { listLogger, wrongClock } from '../testing/test-agent.ts';
+import { eventually, listLogger, wrongClock } from '../testing/test-agent.ts';
 import { issueCertificate, makeAuthority } from '../testing/test-certificates.ts';
 import { TestHub } from '../testing/test-hub.ts';
 import { startTestProxy } from '../testing/test-proxy.ts';
@@ -22,6 +24,8 @@ function connect(
     clock?: HubClock;
     hubCa?: string;
     timeoutMs?: number;
+    extraCas?: string[];
+    returnMs?: number;
   } = {},
 ) {
   return new HubConnection({
@@ -32,6 +36,8 @@ function connect(
     logger: listLogger([]),
     connectTimeoutMs: options.timeoutMs ?? 10_000,
     idleTimeoutMs: options.timeoutMs ?? 20_000,
+    ...(options.extraCas === undefined ? {} : { extraCas: options.extraCas }),
+    ...(options.returnMs === undefined ? {} : { returnMs: options.returnMs }),
   });
 }
 
@@ -162,6 +168,111 @@ describe('the way to the hub', () => {
     await using hub = await TestHub.start();
     const connection = connect(hub);
     await assert.rejects(connection.request({ ...identity, maxBytes: 10 }), /longer than 10 bytes/);
+    connection.close();
+  });
+});
+
+describe('several addresses of the hub', () => {
+  const isHubOf = (answer: { status: number }) => Promise.resolve(answer.status === 200);
+
+  test('the preferred one is taken again once it answers as the hub, and a request under way stays where it is', async () => {
+    await using hub = await TestHub.start();
+    await using near = await startTcpLink({ target: { port: hub.port } });
+    near.cut();
+    const connection = connect(hub, {
+      hubs: [`https://127.0.0.1:${near.port}`, `https://localhost:${hub.port}`],
+      returnMs: 50,
+    });
+    const stop = new AbortController();
+    const returning = connection.returnToPreferred(isHubOf, stop.signal);
+    assert.equal(await ask(connection), 200);
+    assert.equal(connection.hub.hostname, 'localhost');
+    near.restore();
+    await eventually('it is back', () => connection.hub.hostname === '127.0.0.1');
+    assert.equal(await ask(connection), 200);
+    stop.abort();
+    await returning;
+    connection.close();
+  });
+
+  test('one that answers, but not as the hub, is not returned to', async () => {
+    await using hub = await TestHub.start();
+    await using near = await startTcpLink({ target: { port: hub.port } });
+    await near.close();
+    const connection = connect(hub, {
+      hubs: [`https://127.0.0.1:${near.port}`, `https://localhost:${hub.port}`],
+      returnMs: 20,
+    });
+    assert.equal(await ask(connection), 200);
+    await using stranger = await TestHub.start({ port: near.port });
+    let answers = 0;
+    const isHub = async () => {
+      answers += 1;
+      return false;
+    };
+    const stop = new AbortController();
+    const returning = connection.returnToPreferred(isHub, stop.signal);
+    connection.trust(new X509Certificate(stranger.authority.certificate));
+    await eventually('it was looked at', () => answers > 2);
+    assert.equal(connection.hub.hostname, 'localhost');
+    stop.abort();
+    await returning;
+    connection.close();
+  });
+
+  test('one where again and again not the hub answers is left', async () => {
+    const authority = await makeAuthority('the CA', systemClock.now());
+    const notBefore = new Date(systemClock.now().getTime() - 60_000);
+    const certificate = await issueCertificate(authority, { names: ['127.0.0.1'], notBefore, days: 1 });
+    const balancer = createServer(certificate, (_req, res) => {
+      res.writeHead(503);
+      res.end('no backend');
+    });
+    await new Promise<void>((resolve) => balancer.listen(0, '127.0.0.1', resolve));
+    await using hub = await TestHub.start();
+    const { port } = balancer.address() as AddressInfo;
+    const connection = connect(hub, {
+      hubs: [`https://127.0.0.1:${port}`, `https://localhost:${hub.port}`],
+      extraCas: [authority.certificate],
+    });
+    assert.deepEqual([await ask(connection), await ask(connection), await ask(connection)], [503, 503, 200]);
+    connection.close();
+    balancer.closeAllConnections();
+    await new Promise<void>((resolve) => balancer.close(() => resolve()));
+  });
+
+  test('a proxy that ends TLS with a CA of the company needs that CA, in a connection of its own too', async () => {
+    const authority = await makeAuthority('the company', systemClock.now());
+    const notBefore = new Date(systemClock.now().getTime() - 60_000);
+    const certificate = await issueCertificate(authority, { names: ['127.0.0.1'], notBefore, days: 1 });
+    await using hub = await TestHub.start({ certificate });
+    const without = connect(hub);
+    await assert.rejects(
+      ask(without),
+      (error: Error) => isUntrusted(error) && /--ca-file/.test(error.message),
+    );
+    without.close();
+    const connection = connect(hub, { extraCas: [authority.certificate] });
+    assert.equal(await ask(connection), 200);
+    const { socket } = await connection.openSocket(new AbortController().signal);
+    assert.equal(socket.destroyed, false);
+    socket.destroy();
+    connection.close();
+  });
+
+  test('a proxy reached over TLS with a CA of the company', async () => {
+    const authority = await makeAuthority('the company', systemClock.now());
+    const notBefore = new Date(systemClock.now().getTime() - 60_000);
+    const certificate = await issueCertificate(authority, { names: ['127.0.0.1'], notBefore, days: 1 });
+    await using hub = await TestHub.start();
+    await using proxy = await startTestProxy({ certificate });
+    const proxies = readProxySettings({ HTTPS_PROXY: `https://127.0.0.1:${proxy.port}` });
+    const without = connect(hub, { proxies });
+    await assert.rejects(ask(without), /the proxy 127\.0\.0\.1:\d+: .*--ca-file/);
+    without.close();
+    const connection = connect(hub, { proxies, extraCas: [authority.certificate] });
+    assert.equal(await ask(connection), 200);
+    assert.equal(proxy.asked.length, 1);
     connection.close();
   });
 });

@@ -32,16 +32,23 @@ export interface HubAnswer {
 }
 
 export interface HubConnectionOptions {
-  /** Tried in order; the one that worked is kept until it fails. */
+  /** In order of preference. The one that worked is kept until it fails, or until `returnToPreferred` finds a better one. */
   readonly hubs: readonly URL[];
   /** Undefined only for the first contact: then every certificate is taken, and what is read must be proven by signature. */
   readonly hubCa: X509Certificate | undefined;
   readonly proxies: ProxySettings;
+  /**
+   * CAs (PEM, one each) of proxies that end TLS on the way, beside those that this machine trusts. What the site obeys has to be
+   * signed by the fleet key all the same.
+   */
+  readonly extraCas?: readonly string[];
   readonly clock: HubClock;
   readonly logger: Logger;
   readonly connectTimeoutMs?: number;
   /** Longest silence within an answer. */
   readonly idleTimeoutMs?: number;
+  /** Between two looks at the addresses that are preferred to the one in use. */
+  readonly returnMs?: number;
 }
 
 /** HTTPS to the hub on `node:https` alone: kept connections, several addresses, a proxy, time-outs on every wait. */
@@ -49,9 +56,17 @@ export class HubConnection {
   readonly #options: Required<HubConnectionOptions>;
   readonly #agent: TrustingAgent;
   #current = 0;
+  /** Answers of the address in use that broke off or were not the hub's, one after the other. */
+  #brokenAnswers = 0;
 
   constructor(options: HubConnectionOptions) {
-    this.#options = { connectTimeoutMs: 10_000, idleTimeoutMs: 20_000, ...options };
+    this.#options = {
+      connectTimeoutMs: 10_000,
+      idleTimeoutMs: 20_000,
+      returnMs: 300_000,
+      extraCas: [],
+      ...options,
+    };
     this.#agent = new TrustingAgent(this.#options);
   }
 
@@ -62,24 +77,109 @@ export class HubConnection {
 
   /** Throws `ContactError` when no hub address gave a complete answer; an answer of any status is returned. */
   async request(request: HubRequest): Promise<HubAnswer> {
-    const { hubs } = this.#options;
-    for (let tried = 1; ; tried++) {
+    return this.#atSomeAddress(request.signal, async (hub) => {
       try {
-        return await this.#ask(request);
+        const answer = await this.#ask(hub, request);
+        // A load balancer without a hub behind it answers too, in its own words.
+        if (answer.headers[hubTimeHeader] === undefined) {
+          this.#noteBroken(hub, new ContactError('answer', `not the hub answered: ${answer.status}`));
+        } else this.#brokenAnswers = 0;
+        return answer;
       } catch (error) {
-        if (!(error instanceof ContactError)) throw error;
-        if (error.phase !== 'connect' || request.signal.aborted || tried >= hubs.length) {
-          throw error;
-        }
-        const next = (this.#current + 1) % hubs.length;
-        this.#options.logger.debug('trying the next hub address', {
-          hub: this.hub.origin,
-          next: hubs[next]?.origin,
-          error: error.message,
+        if (error instanceof ContactError && !request.signal.aborted) this.#noteBroken(hub, error);
+        throw error;
+      }
+    });
+  }
+
+  /** A connection of its own, proven as those of requests are. Throws `ContactError`. */
+  async openSocket(signal: AbortSignal): Promise<{ socket: TLSSocket; hub: URL }> {
+    return this.#atSomeAddress(signal, async (hub) => {
+      try {
+        const { hostname: host, port } = hostAndPort(hub);
+        return { socket: await this.#agent.open({ host, port }, signal), hub };
+      } catch (error) {
+        throw toContactError(error as Error, hub, { hasAnswer: false, onKeptConnection: false });
+      }
+    });
+  }
+
+  /**
+   * While a later address is in use, looks from time to time whether an earlier one leads to the hub again, and goes back to it with the
+   * next request; what is under way stays where it is. Until the signal fires.
+   */
+  async returnToPreferred(
+    isHub: (answer: HubAnswer) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, hubs, logger, returnMs } = this.#options;
+    while (!signal.aborted) {
+      await clock.sleep(returnMs * (0.75 + Math.random() / 2), signal);
+      for (const [index, hub] of hubs.entries()) {
+        if (index >= this.#current || signal.aborted) break;
+        if (!(await this.#answersAsHub(hub, isHub, signal)) || index >= this.#current) continue;
+        logger.info('a preferred address of the hub answers again', {
+          hub: hub.origin,
+          former: this.hub.origin,
         });
-        this.#current = next;
+        this.#use(index);
       }
     }
+  }
+
+  async #answersAsHub(
+    hub: URL,
+    isHub: (answer: HubAnswer) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const question = { method: 'GET', path: '/gateway/v1/identity' } as const;
+    try {
+      const answer = await this.#ask(hub, { ...question, answerTimeoutMs: 15_000, maxBytes: 65_536, signal });
+      return await isHub(answer);
+    } catch {
+      return false;
+    }
+  }
+
+  async #atSomeAddress<T>(signal: AbortSignal, attempt: (hub: URL) => Promise<T>): Promise<T> {
+    const { hubs } = this.#options;
+    for (let tried = 1; ; tried++) {
+      const index = this.#current;
+      try {
+        return await attempt(this.hub);
+      } catch (error) {
+        if (!(error instanceof ContactError)) throw error;
+        if (error.phase !== 'connect' || signal.aborted) throw error;
+        // Another request may have moved on already.
+        if (index === this.#current) this.#moveOn(error);
+        if (tried >= hubs.length) throw error;
+      }
+    }
+  }
+
+  /** A connection that is cut now and then is no reason to leave an address; one that never carries an answer is. */
+  #noteBroken(hub: URL, error: ContactError): void {
+    if (error.phase !== 'answer' || error.onKeptConnection || hub !== this.hub) return;
+    this.#brokenAnswers += 1;
+    if (this.#brokenAnswers >= mostBrokenAnswers) this.#moveOn(error);
+  }
+
+  #moveOn(error: ContactError): void {
+    const { hubs, logger } = this.#options;
+    const next = (this.#current + 1) % hubs.length;
+    if (hubs.length > 1) {
+      logger.debug('trying the next hub address', {
+        hub: this.hub.origin,
+        next: hubs[next]?.origin,
+        error: error.message,
+      });
+    }
+    this.#use(next);
+  }
+
+  #use(index: number): void {
+    this.#current = index;
+    this.#brokenAnswers = 0;
   }
 
   /**
@@ -112,9 +212,9 @@ export class HubConnection {
     this.#agent.destroy();
   }
 
-  #ask(request: HubRequest): Promise<HubAnswer> {
+  #ask(hub: URL, request: HubRequest): Promise<HubAnswer> {
     const { clock, idleTimeoutMs } = this.#options;
-    const { hostname, port } = hostAndPort(this.hub);
+    const { hostname, port } = hostAndPort(hub);
     return new Promise((resolve, reject) => {
       const body = request.body;
       let hasAnswer = false;
@@ -123,7 +223,7 @@ export class HubConnection {
         host: hostname,
         port,
         method: request.method,
-        path: this.hub.pathname.replace(/\/$/, '') + request.path,
+        path: hub.pathname.replace(/\/$/, '') + request.path,
         signal: request.signal,
         headers: {
           ...request.headers,
@@ -134,7 +234,7 @@ export class HubConnection {
       });
       const fail = (error: Error) => {
         const isReused = outgoing.reusedSocket && !hasAnswer && isCut(error);
-        reject(toContactError(error, this.hub, { hasAnswer, onKeptConnection: isReused }));
+        reject(toContactError(error, hub, { hasAnswer, onKeptConnection: isReused }));
       };
       outgoing.once('error', fail);
       outgoing.setTimeout(request.answerTimeoutMs, () =>
@@ -180,7 +280,7 @@ class TrustingAgent extends Agent {
     options: RequestOptions,
     callback?: (error: Error | null, stream: Duplex) => void,
   ): Duplex | null | undefined {
-    this.#open({ host: String(options.host), port: Number(options.port) }).then(
+    this.open({ host: String(options.host), port: Number(options.port) }, this.#stopped.signal).then(
       (socket) => callback?.(null, socket),
       (error: Error) => callback?.(error, undefined as unknown as Duplex),
     );
@@ -192,28 +292,35 @@ class TrustingAgent extends Agent {
     super.destroy();
   }
 
-  async #open(target: { host: string; port: number }): Promise<TLSSocket> {
-    const { clock } = this.#options;
+  async open(target: { host: string; port: number }, until: AbortSignal): Promise<TLSSocket> {
+    const { clock, extraCas } = this.#options;
+    const signal = AbortSignal.any([until, this.#stopped.signal]);
     const hubCa = this.#hubCa;
     const origin = `${target.host}:${target.port}`;
     const times = { hubNow: clock.provenNow(), machineNow: clock.machineNow() };
-    if (hubCa === undefined) return this.#shake(target, []);
+    if (hubCa === undefined) return this.#shake(target, [], signal);
     if (!this.#publicOrigins.has(origin)) {
-      const socket = await this.#shake(target, [hubCa.toString()]);
+      const socket = await this.#shake(target, [hubCa.toString()], signal);
       if (judge(socket, () => isHubServer(socket, { host: target.host, hubCa, ...times }))) return socket;
       socket.destroy();
     }
     this.#publicOrigins.delete(origin);
-    const socket = await this.#shake(target, publicCertificates());
-    judge(socket, () => verifyPublicServer(socket, { host: target.host, ...times }));
+    const trusted = [...publicCertificates(), ...extraCas];
+    const socket = await this.#shake(target, trusted, signal);
+    judge(socket, () => verifyPublicServer(socket, { host: target.host, trusted, ...times }));
     this.#publicOrigins.add(origin);
     return socket;
   }
 
-  async #shake(target: { host: string; port: number }, ca: string[]): Promise<TLSSocket> {
-    const wait = { timeoutMs: this.#options.connectTimeoutMs, signal: this.#stopped.signal };
-    const proxy = this.#options.proxies.findProxy(target);
-    const tunnel: Socket = await openTunnel({ ...target, proxy, ...wait });
+  async #shake(
+    target: { host: string; port: number },
+    ca: string[],
+    signal: AbortSignal,
+  ): Promise<TLSSocket> {
+    const { connectTimeoutMs: timeoutMs, extraCas, proxies } = this.#options;
+    const wait = { timeoutMs, signal };
+    const proxy = proxies.findProxy(target);
+    const tunnel: Socket = await openTunnel({ ...target, proxy, proxyCas: extraCas, ...wait });
     const socket = connectTls({
       socket: tunnel,
       ca,
@@ -230,6 +337,7 @@ class TrustingAgent extends Agent {
 }
 
 const probeIntervalMs = 3000;
+const mostBrokenAnswers = 2;
 
 function judge<T>(socket: TLSSocket, verdict: () => T): T {
   try {

@@ -6,7 +6,7 @@ import { fleetKeyObject } from '../sync/verify-state.ts';
 import { ContactError } from './contact-error.ts';
 import { decodeAnswer } from './hub-api.ts';
 import type { HubClock } from './hub-clock.ts';
-import { HubConnection } from './hub-connection.ts';
+import { type HubAnswer, HubConnection } from './hub-connection.ts';
 import type { ProxySettings } from './proxy-settings.ts';
 
 /** Somebody answers at the hub's address, who is not the hub that the token names. */
@@ -22,6 +22,7 @@ export async function fetchHubIdentity(options: {
   hubs: readonly URL[];
   fleetKeyFingerprint: string;
   proxies: ProxySettings;
+  extraCas?: readonly string[];
   clock: HubClock;
   logger: Logger;
   signal: AbortSignal;
@@ -45,6 +46,19 @@ export async function fetchHubIdentity(options: {
     }
   }
   throw lastError;
+}
+
+/** Whether this answer to `GET /gateway/v1/identity` is that of the hub with this fleet key. */
+export async function isIdentityOf(
+  answer: HubAnswer,
+  expected: { fleetKeyFingerprint: string; hub: URL },
+): Promise<boolean> {
+  try {
+    await verifyIdentity(decodeAnswer(answer), expected.fleetKeyFingerprint, expected.hub);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function verifyIdentity(body: unknown, fingerprint: string, hub: URL): Promise<HubIdentity> {

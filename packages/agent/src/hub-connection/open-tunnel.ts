@@ -1,11 +1,13 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { request } from 'node:http';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, getCACertificates } from 'node:tls';
 
 export interface TunnelOptions {
   readonly host: string;
   readonly port: number;
   readonly proxy: URL | undefined;
+  /** CAs (PEM) for an `https:` proxy, beside those that Node trusts. */
+  readonly proxyCas?: readonly string[];
   /** Silence longer than this ends the attempt. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -79,8 +81,22 @@ async function connect(address: { host: string; port: number }, options: TunnelO
 
 async function startProxyTls(socket: Socket, proxy: URL, options: TunnelOptions): Promise<Socket> {
   const host = unbracket(proxy.hostname);
-  const secure = connectTls({ socket, servername: host, host, ALPNProtocols: ['http/1.1'] });
-  await waitForSocket(secure, 'secureConnect', { ...options, what: `TLS with the proxy ${proxy.host}` });
+  const extra = options.proxyCas ?? [];
+  const secure = connectTls({
+    socket,
+    host,
+    ALPNProtocols: ['http/1.1'],
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(extra.length === 0 ? {} : { ca: [...getCACertificates('default'), ...extra] }),
+  });
+  try {
+    await waitForSocket(secure, 'secureConnect', { ...options, what: `TLS with the proxy ${proxy.host}` });
+  } catch (cause) {
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    const isDistrust = /CERT|ISSUER|SIGNATURE/.test(code);
+    const hint = isDistrust ? '; a CA of your own is given with --ca-file' : '';
+    throw new Error(`the proxy ${proxy.host}: ${message}${hint}`, { cause });
+  }
   return secure;
 }
 

@@ -45,17 +45,23 @@ export function isHubServer(
  * only when it objects to nothing but dates, and the machine's clock is not to be relied on, dates are judged by the hub's
  * time, and not at all while that is unknown (the first answer tells it).
  */
-export function verifyPublicServer(socket: TLSSocket, expected: { host: string } & JudgingTimes): void {
+export function verifyPublicServer(
+  socket: TLSSocket,
+  expected: {
+    host: string;
+    trusted: readonly string[] /** PEM, as the connection was made with. */;
+  } & JudgingTimes,
+): void {
   const leaf = getLeaf(socket);
   checkPurpose(leaf, expected.host);
   if (socket.authorized) return;
   const objection = String(socket.authorizationError);
   if (!dateObjections.has(objection)) {
     throw new UntrustedServer(
-      `the server's certificate comes neither from the hub's CA nor from one that this machine trusts (${objection}; issuer: ${oneLine(leaf.issuer)})`,
+      `the server's certificate comes neither from the hub's CA nor from one that this machine trusts (${objection}; issuer: ${oneLine(leaf.issuer)}); the CA of a proxy of your own is given with --ca-file`,
     );
   }
-  const chain = findChain(leaf, publicCertificates().map(parse));
+  const chain = findChain(leaf, expected.trusted.map(parse));
   if (chain === undefined) {
     throw new UntrustedServer(
       `the server's certificate does not lead to a CA that this machine trusts (issuer: ${oneLine(leaf.issuer)})`,

@@ -86,13 +86,14 @@ function observedTime({ decision, now, correct }: ReportFacts): string {
 function driverSays({ target, decision, correct }: ReportFacts): (Said & Partial<DriverReport>) | undefined {
   const { said } = decision.driver;
   if (said?.epoch !== target.epoch || said.digest !== target.digest) return undefined;
-  const { state, reason, message, logs, progress, images, sinceTime, activatedTime } = said;
+  const { state, reason, message, logs, progress, drift, images, sinceTime, activatedTime } = said;
   return {
     state,
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
     ...(logs === undefined ? {} : { logs }),
     ...(progress === undefined ? {} : { progress }),
+    ...(drift === undefined ? {} : { drift }),
     ...(images === undefined ? {} : { images }),
     ...(activatedTime === undefined ? {} : { activatedTime: correct(activatedTime) }),
     sinceTime: correct(sinceTime),

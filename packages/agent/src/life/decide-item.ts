@@ -25,7 +25,7 @@ export function decideItem(facts: ItemFacts): ItemDecision {
   const learnt = learn(facts);
   const counted = count(learnt);
   const judged = judge(counted);
-  const chosen = choose(recover(judged.facts));
+  const chosen = choose(withGivenUp(recover(judged.facts)));
   const { memory, driver } = chosen;
   const counts = countsOf({ ...facts, memory, driver });
   const isCounting = counts.preparing || counts.activating || (memory.active && !driver.hasActive);
@@ -107,10 +107,22 @@ function choose(facts: ItemFacts): ItemDecision {
 function isBroughtBackFirst({ memory, driver, isLost }: ItemFacts): boolean {
   const { active } = memory;
   if (active === undefined || driver.hasActive || isLost(active.digest)) return false;
+  return driver.bringingBackMs < longestBringingBackMs(active);
+}
+
+/** What the driver has said not to be able to bring back it is not asked for again: its word is gone when something else is given. */
+function withGivenUp(facts: ItemFacts): ItemFacts {
+  const { memory, driver } = facts;
+  const { active } = memory;
   const said = saidOfGiven(driver);
-  const isGivenUp = said?.digest === active.digest && (said.state === 'Failed' || said.state === 'Refused');
-  const longestMs = Math.max(shortestBringingBackMs, active.deadlineSeconds * 1000);
-  return !isGivenUp && driver.bringingBackMs < longestMs;
+  if (active === undefined || driver.hasActive || said?.digest !== active.digest) return facts;
+  if (said.state !== 'Failed' && said.state !== 'Refused') return facts;
+  const bringingBackMs = Math.max(driver.bringingBackMs, longestBringingBackMs(active));
+  return { ...facts, driver: { ...driver, bringingBackMs } };
+}
+
+function longestBringingBackMs({ deadlineSeconds }: ActiveRelease): number {
+  return Math.max(shortestBringingBackMs, deadlineSeconds * 1000);
 }
 
 /** The driver goes on with what is active. */

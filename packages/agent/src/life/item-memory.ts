@@ -1,4 +1,4 @@
-import type { DesiredItem, DesiredState, ReleaseName } from '@selvedge/api';
+import type { DesiredItem, DesiredState, NodeGroup, ReleaseName } from '@selvedge/api';
 
 /** What an item runs at this site by its owner's decision: the driver is to keep it so. */
 export interface ActiveRelease extends ReleaseName {
@@ -35,6 +35,8 @@ export interface ItemMemory {
   readonly activatingMs: number;
   /** The site's variables from before they changed while the item was on hold: it keeps them until the hold is over. */
   readonly variables?: DesiredState['variables'];
+  /** The same for the groups of the site's nodes. */
+  readonly nodeGroups?: readonly NodeGroup[];
   /** Time for preparing that this try has used up. */
   readonly preparing?: { readonly digest: string; readonly attempt: number; readonly spentMs: number };
 }

@@ -239,6 +239,25 @@ class Play {
   }
 }
 
+const assignment = (release: number, activate: Activation): Step => ({
+  kind: 'assign',
+  release,
+  activate,
+  inSeconds: 0,
+  isNewAttempt: false,
+  hasFallback: false,
+});
+
+const lostAndCannotBePrepared: Step[] = [
+  assignment(0, 'Now'),
+  { kind: 'look' },
+  { kind: 'restart', offSeconds: 0 },
+  assignment(1, 'Hold'),
+  { kind: 'outcome', release: 0, outcome: 'cannot be prepared' },
+  { kind: 'look' },
+  { kind: 'settle' },
+];
+
 test('whatever happens in whatever order, the laws of a site hold', () => {
   fc.assert(
     fc.property(fc.array(anyStep, { minLength: 1, maxLength: 40 }), (steps) => {
@@ -246,6 +265,10 @@ test('whatever happens in whatever order, the laws of a site hold', () => {
       for (const step of steps) play.run(step);
       play.end();
     }),
-    { numRuns: 500 },
+    {
+      numRuns: 500,
+      // What is active was lost and cannot be prepared again, while another release is only to be prepared.
+      examples: [[lostAndCannotBePrepared]],
+    },
   );
 });

@@ -1,5 +1,4 @@
 import {
-  canonicalJson,
   type DesiredItem,
   type DesiredState,
   type KubeObject,
@@ -26,6 +25,7 @@ import {
   type WentBack,
 } from './item-facts.ts';
 import { emptyMemory, type ItemMemory, neededDigests } from './item-memory.ts';
+import { valuesThatChange } from './kept-values.ts';
 import type { UnnumberedAct } from './local-acts.ts';
 import type { RollbackOrder } from './local-orders.ts';
 import { findLocalHold } from './local-holds.ts';
@@ -225,17 +225,23 @@ export class SiteLife {
     this.decide();
   }
 
-  /** To be called before a state with other variables is taken: what is on hold keeps those of before. Throws on a full disk. */
-  keepVariables(next: DesiredState): void {
+  /**
+   * To be called before a state with other variables or node groups is taken: what is on hold keeps those of before. Throws on a full
+   * disk.
+   */
+  keepSiteValues(next: DesiredState): void {
     const { held, store, transaction } = this.#o;
-    const { variables } = held;
-    if (variables === undefined || canonicalJson(variables) === canonicalJson(next.variables)) return;
+    const values = valuesThatChange(held, next);
+    if (values === undefined) return;
     transaction(() => {
       for (const life of this.#lives.values()) {
         const isHeld = this.holdOf(life.id) !== undefined || next.policy.hold !== undefined;
-        if (!isHeld || life.memory.active === undefined || life.memory.variables !== undefined) continue;
-        store.put(life, { ...life.memory, variables });
-        life.memory = { ...life.memory, variables };
+        if (!isHeld || life.memory.active === undefined) continue;
+        // What was kept at a change before is what it runs with.
+        const memory = { ...values, ...life.memory };
+        if (isSameMemory(memory, life.memory)) continue;
+        store.put(life, memory);
+        life.memory = memory;
       }
     });
   }
@@ -292,7 +298,7 @@ export class SiteLife {
       return;
     }
     const facts = this.#factsOf(life, target);
-    const { variables: _kept, ...unheld } = facts.memory;
+    const { variables: _variables, nodeGroups: _groups, ...unheld } = facts.memory;
     const decision = decideItem(facts.hold === undefined ? { ...facts, memory: unheld } : facts);
     life.decidedAtMs = this.#o.monotonicMs();
     const isChanged = !isSameMemory(life.memory, decision.memory);
@@ -383,6 +389,7 @@ export class SiteLife {
     const { driver, held, content, siteName } = this.#o;
     const { variables } = held;
     if (variables === undefined) return;
+    driver.setNodeGroups(held.policy.nodeGroups ?? []);
     const items: DriverItem[] = [];
     for (const life of this.#lives.values()) {
       const { given } = life.driver;
@@ -395,7 +402,7 @@ export class SiteLife {
         mayActivate,
         siteName,
         variables: life.memory.variables ?? variables,
-        nodeGroups: held.policy.nodeGroups ?? [],
+        nodeGroups: life.memory.nodeGroups ?? held.policy.nodeGroups ?? [],
         manifests: () => readManifests(content, life.id, digest),
       });
     }

@@ -14,6 +14,10 @@ export interface Contact {
   /** Absent while the hub answers. */
   readonly trouble?: string;
   readonly troubleSince?: string;
+  /** The service link, while it is open: since when, by the hub's clock. */
+  readonly linkSince?: string;
+  /** Why it could not be opened when the hub last asked for it. */
+  readonly linkTrouble?: string;
 }
 
 /**
@@ -34,19 +38,39 @@ export class ContactRecord {
   }
 
   async answered(hub: string): Promise<void> {
+    const { linkSince, linkTrouble } = this.#contact;
     await this.#write({
+      ...(linkSince === undefined ? {} : { linkSince }),
+      ...(linkTrouble === undefined ? {} : { linkTrouble }),
       lastContactTime: this.#clock.now().toISOString(),
       hub,
       clockOffsetMs: Math.round(this.#clock.offsetMs),
     });
   }
 
+  /** The service link was opened, was closed, or could not be opened. */
+  async link(now: { isOpen: boolean; trouble?: string }): Promise<void> {
+    await this.#load();
+    const { linkSince: _since, linkTrouble: _trouble, ...contact } = this.#contact;
+    await this.#write({
+      ...contact,
+      ...(now.isOpen ? { linkSince: this.#clock.now().toISOString() } : {}),
+      ...(now.trouble === undefined ? {} : { linkTrouble: now.trouble }),
+    });
+  }
+
   async failed(message: string): Promise<void> {
-    if (!this.#isLoaded) this.#contact = await readContact(this.#path);
-    this.#isLoaded = true;
+    await this.#load();
     if (this.#contact.trouble === message) return;
     const troubleSince = this.#contact.troubleSince ?? this.#clock.now().toISOString();
     await this.#write({ ...this.#contact, trouble: message, troubleSince });
+  }
+
+  async #load(): Promise<void> {
+    if (this.#isLoaded) return;
+    const { linkSince: _ofTheLastRun, ...contact } = await readContact(this.#path);
+    if (!this.#isLoaded) this.#contact = contact;
+    this.#isLoaded = true;
   }
 
   async #write(contact: Contact): Promise<void> {

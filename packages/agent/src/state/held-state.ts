@@ -4,6 +4,7 @@ import {
   defaultSitePolicy,
   type DesiredItem,
   type DesiredState,
+  type LinkAccess,
   type Logger,
   type RemovalMode,
   type SignedStateHeader,
@@ -101,6 +102,11 @@ export class HeldState {
     return state?.policy ?? defaultSitePolicy;
   }
 
+  /** What people may ask of this site over the hub: nothing until a state that the fleet key has signed says so. */
+  get link(): LinkAccess {
+    return this.variables === undefined ? 'Disabled' : (this.policy.link ?? 'Read');
+  }
+
   /** The accepted state as it was signed, for a hub that lost its memory. */
   findSigned(): { signed: string; state: DesiredState } | undefined {
     if (this.#accepted === undefined) return undefined;
@@ -138,6 +144,12 @@ export class HeldState {
   /** Takes a verified state, durably and as a whole: its tombstones become orders to remove. */
   accept(signed: string, header: SignedStateHeader, state: DesiredState): void {
     this.checkNotOlder(header);
+    this.store(signed, header, state);
+    this.#accept({ header, state });
+  }
+
+  /** Of `accept`, what the database gets. */
+  store(signed: string, header: SignedStateHeader, state: DesiredState): void {
     this.#database.transaction(() => {
       this.#database.run(
         'INSERT OR REPLACE INTO states (digest, signed, body) VALUES (?, ?, ?)',
@@ -152,7 +164,6 @@ export class HeldState {
       );
       this.#orderRemovals(state);
     });
-    this.#accept({ header, state });
   }
 
   openRemovals(): RemovalOrder[] {

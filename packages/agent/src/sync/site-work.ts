@@ -19,6 +19,7 @@ import { type AgentDatabase, isStorageFull } from '../state/agent-database.ts';
 import type { ContentStore } from '../state/content-store.ts';
 import type { HeldState } from '../state/held-state.ts';
 import type { ReportBook, UnnumberedReport } from '../state/report-book.ts';
+import { InventoryNews } from './inventory-news.ts';
 import { keyOf, type OfferedState } from './merge-state.ts';
 import { ReportFilter } from './report-filter.ts';
 
@@ -45,6 +46,7 @@ export class SiteWork {
   readonly life: SiteLife;
   readonly acts: LocalActs;
   readonly hubInstances: HubInstances;
+  readonly inventory: InventoryNews;
   readonly #holds: LocalHolds;
   readonly #orders: LocalOrders;
   readonly #o: SiteWorkOptions;
@@ -68,6 +70,7 @@ export class SiteWork {
     this.hubInstances = new HubInstances(database);
     this.#holds = new LocalHolds(database);
     this.#orders = new LocalOrders(database);
+    this.inventory = new InventoryNews({ database, driver, clock, onNews: () => this.#onReportsChanged() });
     this.life = new SiteLife({
       ...options,
       store: new MemoryStore(database, content),
@@ -107,7 +110,7 @@ export class SiteWork {
   /** Throws, with nothing changed, when the state is older or the disk is full. */
   accept(signed: string, header: SignedStateHeader, state: DesiredState): void {
     this.held.checkNotOlder(header);
-    this.life.keepVariables(state);
+    this.life.keepSiteValues(state);
     this.held.accept(signed, header, state);
     this.#refusedRemovals = [];
     this.book.retain((item) => this.#knows(item));
@@ -164,6 +167,7 @@ export class SiteWork {
     if (answer.ackActs !== undefined) this.#unlessFull(() => this.acts.acknowledge(answer.ackActs as number));
     if (typeof answer.instance !== 'string') return;
     if (!this.hubInstances.met(answer.instance, clock.now())) return;
+    this.inventory.doubt();
     if (this.hubInstances.takingTurns(clock.now()) !== undefined) {
       logger.error('two hubs answer under one identity; stop the one that is not to be', {
         instance: answer.instance,
@@ -378,12 +382,13 @@ const longestRefusals = 100;
 
 /** The hub refuses longer ones (sync-protocol.ts), and with them everything else that the request brings. */
 function clip(report: UnnumberedReport): UnnumberedReport {
-  const { reason, message, logs, images } = report;
+  const { reason, message, logs, drift, images } = report;
   return {
     ...report,
     ...(reason === undefined ? {} : { reason: reason.slice(0, 200) }),
     ...(message === undefined ? {} : { message: message.slice(0, 8000) }),
     ...(logs === undefined ? {} : { logs: logs.slice(-20).map((line) => line.slice(0, 500)) }),
+    ...(drift === undefined ? {} : { drift: drift.slice(0, 20).map((line) => line.slice(0, 500)) }),
     ...(images === undefined ? {} : { images: images.slice(0, 50) }),
   };
 }

@@ -21,7 +21,8 @@ export class StateIntake {
   #wantsFull = false;
   #hasNews = false;
   /** The newest state that a full disk did not take. */
-  #unstored: (() => void) | undefined;
+  #unstored: Unstored | undefined;
+  readonly #keepFirst: ((change: () => void) => Promise<void>) | undefined;
   #onAccepted: () => void = () => {};
   #onChange: () => void = () => {};
 
@@ -31,12 +32,15 @@ export class StateIntake {
     clock: HubClock;
     logger: Logger;
     signal: AbortSignal;
+    /** Keeps elsewhere what the change makes of the state, before it is made: see `StateKeeper.keepFirst`. */
+    keepFirst?: ((change: () => void) => Promise<void>) | undefined;
   }) {
     this.#work = options.work;
     this.#owner = options.owner;
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#signal = options.signal;
+    this.#keepFirst = options.keepFirst;
   }
 
   get refusal(): Refusal | undefined {
@@ -81,8 +85,12 @@ export class StateIntake {
       const state = mergeState(this.#work.held.accepted, offered, header);
       checkStateDigest(state, header);
       this.#wantsFull = false;
-      this.#unstored = () => this.#work.accept(offered.signed, header, state);
-      return this.#store(header.epoch);
+      const { signed } = offered;
+      this.#unstored = {
+        preview: () => this.#work.held.store(signed, header, state),
+        accept: () => this.#work.accept(signed, header, state),
+      };
+      return await this.#store(header.epoch);
     } catch (error) {
       if (!(error instanceof StateRefused)) throw error;
       if (error.reason === 'DigestMismatch' && !wasFull) {
@@ -99,20 +107,23 @@ export class StateIntake {
     }
   }
 
-  #store(epoch: number): boolean {
+  async #store(epoch: number): Promise<boolean> {
+    const unstored = this.#unstored;
+    if (unstored === undefined) return false;
     try {
-      this.#unstored?.();
+      await this.#keepElsewhere(unstored);
+      unstored.accept();
     } catch (error) {
-      if (!isStorageFull(error)) throw error;
+      const isKept = !(error instanceof NotKept);
+      if (isKept && !isStorageFull(error)) throw error;
       if (this.#refusal?.reason !== 'StorageFull') void this.#storeWhenThereIsSpace(epoch);
-      this.#refuse({
-        reason: 'StorageFull',
-        message: 'the disk of this site is full; free some space, it goes on by itself',
-        epoch,
-      });
+      const message = isKept
+        ? 'the disk of this site is full; free some space, it goes on by itself'
+        : error.message;
+      this.#refuse({ reason: 'StorageFull', message, epoch });
       return false;
     }
-    this.#unstored = undefined;
+    if (this.#unstored === unstored) this.#unstored = undefined;
     this.#hasNews = this.#refusal !== undefined;
     this.#refusal = undefined;
     this.#logger.info('desired state accepted', { epoch });
@@ -120,12 +131,21 @@ export class StateIntake {
     return true;
   }
 
+  async #keepElsewhere(unstored: Unstored): Promise<void> {
+    try {
+      await this.#keepFirst?.(unstored.preview);
+    } catch (error) {
+      if (isStorageFull(error)) throw error;
+      throw new NotKept(error as Error);
+    }
+  }
+
   async #storeWhenThereIsSpace(epoch: number): Promise<void> {
     while (this.#unstored !== undefined && !this.#signal.aborted) {
       await this.#clock.sleep(storageRetryMs * (0.75 + Math.random() / 2), this.#signal);
       if (this.#signal.aborted || this.#unstored === undefined) return;
       try {
-        if (this.#store(epoch)) this.#onChange();
+        if (await this.#store(epoch)) this.#onChange();
       } catch (error) {
         // Overtaken by a newer one meanwhile.
         if (!(error instanceof StateRefused)) throw error;
@@ -143,6 +163,24 @@ export class StateIntake {
     this.#refusal = { reason, message, epoch };
     if (reason !== 'StorageFull') this.#unstored = undefined;
     this.#hasNews = false;
+  }
+}
+
+interface Unstored {
+  /** What `accept` does to the database, at least. */
+  preview(): void;
+  accept(): void;
+}
+
+/** The agent's state could not be kept outside of this machine, where it has to survive it. */
+class NotKept extends Error {
+  constructor(cause: Error) {
+    super(
+      `the state of this agent cannot be kept in the cluster, it goes on by itself when it can: ${cause.message}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -26,6 +26,8 @@ export interface SyncLoopOptions {
   /** Asked at start; sent until the hub has answered once. */
   readonly agentInfo: () => Promise<AgentInfo>;
   readonly onContact: (event: ContactEvent) => void | Promise<void>;
+  /** The hub asks for the service link. */
+  readonly onLinkWished: () => void;
   readonly waitUntilReachable: (signal: AbortSignal) => Promise<void>;
   readonly backOff?: BackOff;
   readonly keyRefusedRetryMs?: number;
@@ -82,7 +84,8 @@ export class SyncLoop {
   #startPoll(signal: AbortSignal): Poll {
     const { work, intake, clock, waitLimit, api } = this.#options;
     const held = this.#wantsHeld ? work.held.findSigned() : undefined;
-    const spaceBytes = batchBytes - (held === undefined ? 0 : JSON.stringify(held).length);
+    const inventory = held === undefined ? work.inventory.take(inventoryBytes) : undefined;
+    const spaceBytes = batchBytes - sizeOf(held) - sizeOf(inventory);
     const sent = spaceBytes < leastBatchBytes ? [] : takeBatch(work.book.undelivered(), spaceBytes);
     const site = work.siteReport;
     const isNewSite = JSON.stringify(site) !== this.#toldSite;
@@ -102,6 +105,7 @@ export class SyncLoop {
       maxWaitSeconds: waitLimit.seconds,
       ...(isNewSite ? { site } : {}),
       ...(acts.length > 0 ? { acts } : {}),
+      ...(inventory === undefined ? {} : { inventory }),
       ...(held === undefined ? {} : { held }),
       ...(intake.wantsFull ? { full: true } : {}),
     };
@@ -138,7 +142,7 @@ export class SyncLoop {
 
   async #waitForNews(signal: AbortSignal): Promise<void> {
     for (;;) {
-      await this.#reportsChanged.wait(signal);
+      await this.#waitForBell(signal);
       if (signal.aborted) return;
       // Several items often change together.
       await this.#options.clock.sleep(gatherMs, signal);
@@ -148,8 +152,20 @@ export class SyncLoop {
     }
   }
 
+  /** Also until an inventory that was not to be sent yet may be. */
+  async #waitForBell(signal: AbortSignal): Promise<void> {
+    const { work, clock } = this.#options;
+    const dueInMs = work.inventory.dueInMs();
+    if (dueInMs === undefined) return this.#reportsChanged.wait(signal);
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    await Promise.race([this.#reportsChanged.wait(either), clock.sleep(dueInMs, either)]);
+    over.abort();
+  }
+
   #hasSiteNews(): boolean {
     const { work } = this.#options;
+    if (work.inventory.dueInMs() === 0) return true;
     return work.acts.hasUntold() || JSON.stringify(work.siteReport) !== this.#toldSite;
   }
 
@@ -167,6 +183,8 @@ export class SyncLoop {
     intake.told(poll.request);
     if (poll.request.site !== undefined) this.#toldSite = JSON.stringify(poll.request.site);
     this.#wantsHeld = answer.sendState === true;
+    const { inventory } = poll.request;
+    if (inventory !== undefined) work.inventory.answered(inventory, answer.sendInventory === true);
     work.heardFromHub(answer);
     work.book.markDelivered(poll.sent);
     if (work.book.renumberAbove(answer.ackSeq)) {
@@ -175,10 +193,12 @@ export class SyncLoop {
     if (answer.sendAllReports) work.book.markAllUndelivered();
     const tookState = answer.state !== undefined && (await intake.take(answer.state, poll.request));
     await onContact({ kind: 'answered' });
+    if (answer.openLink === true) this.#options.onLinkWished();
     const hasMoved =
       tookState ||
       this.#wantsHeld ||
       poll.request.acts !== undefined ||
+      inventory !== undefined ||
       poll.sent.length > 0 ||
       answer.sendAllReports === true ||
       intake.wantsFull;
@@ -235,8 +255,13 @@ const longestAnswerBytes = 64 * 1024 * 1024;
 /** Of the 1 MiB that a request may have. */
 const batchBytes = 800_000;
 const leastBatchBytes = 20_000;
+const inventoryBytes = 300_000;
 const gatherMs = 150;
 const hurriedMs = 300;
+
+function sizeOf(value: unknown): number {
+  return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
+}
 
 function isKeyRefusal(error: unknown): boolean {
   if (isClockRefusal(error)) return false;

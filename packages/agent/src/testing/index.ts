@@ -1,6 +1,21 @@
 /** For suites and bench programs that need whole agents without a runtime; never part of the product. */
+export {
+  createKubernetesDriver,
+  type KubernetesDriverOptions,
+} from '../drivers/kubernetes/kubernetes-driver.ts';
 export { holdSite, type PersonAct, releaseSite, rollBackItem } from '../commands/person-acts.ts';
 export { MemoryDriver } from './memory-driver.ts';
 export { MemoryMachine } from './memory-machine.ts';
 export { type Outcome, withOutcome } from './release-outcome.ts';
 export { listLogger, type LogLine, startTestAgent, type TestAgent } from './test-agent.ts';
+export { freePort, TestSite, type PodmanUnderTest } from '../drivers/podman/testing/test-site.ts';
+export { acceptUpgrade } from '../link/streams/accept-upgrade.ts';
+export { openStreams } from '../link/streams/open-streams.ts';
+export type {
+  CommandStreams,
+  RemoteCommand,
+  StreamBackend,
+  StreamVerb,
+} from '../link/streams/stream-backend.ts';
+export { MachineBackend } from '../link/streams/testing/machine-backend.ts';
+export { type DoorServer, serveDoor } from '../link/testing/door-server.ts';

@@ -1,4 +1,4 @@
-import { type Clock, type KubeObject, type SiteInventory, StatusError } from '@selvedge/api';
+import { type Clock, type KubeObject, type NodeGroup, type SiteInventory, StatusError } from '@selvedge/api';
 import { systemClock } from '@selvedge/api/node';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../drivers/driver.ts';
 import type { LinkDoor } from '../link/link-door.ts';
@@ -107,6 +107,12 @@ export class MemoryDriver implements Driver {
 
   lastLook(): Date | undefined {
     return this.isStarted && !this.isIdle ? this.#clock.now() : undefined;
+  }
+
+  nodeGroups: readonly NodeGroup[] = [];
+
+  setNodeGroups(groups: readonly NodeGroup[]): void {
+    this.nodeGroups = groups;
   }
 
   /** What `inventory()` says; `setInventory` tells. */

@@ -1,7 +1,9 @@
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientHttp2Session } from 'node:http2';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import {
   canonicalJson,
   defaultItemTerms,
@@ -10,6 +12,8 @@ import {
   type DesiredState,
   type EnrollRequest,
   hubTimeHeader,
+  type InventoryParts,
+  linkPath,
   type ItemReport,
   type ItemTerms,
   type LocalAct,
@@ -22,8 +26,16 @@ import {
   type SyncResponse,
   type Tombstone,
 } from '@selvedge/api';
-import { keyFingerprint, reportsDigest, sha256Digest, stateDigest, systemClock } from '@selvedge/api/node';
+import {
+  applyInventoryReport,
+  keyFingerprint,
+  reportsDigest,
+  sha256Digest,
+  stateDigest,
+  systemClock,
+} from '@selvedge/api/node';
 import { CompactSign, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
+import { connectOverWebSocket } from '../link/testing/link-client.ts';
 import {
   issueCertificate,
   makeAuthority,
@@ -69,6 +81,8 @@ export class TestHub {
   readonly acts: LocalAct[] = [];
   /** What the site last said of itself. */
   siteReport: SiteReport | undefined;
+  /** What the site is made of, as told so far. */
+  inventory: InventoryParts = {};
   /** Asks for the state that the agent follows; it is in the request after. */
   asksForState = false;
   knownKey: string | undefined;
@@ -81,6 +95,12 @@ export class TestHub {
   refuse: ((request: SyncRequest) => StatusError | undefined) | undefined;
   /** Takes over the answer to a blob request; true when it did. */
   serveBlob: ((digest: string, range: string | undefined, res: ServerResponse) => boolean) | undefined;
+  /** Answers with the wish for a service link until one is open. */
+  wishesLink = false;
+  /** The hub's ends of the service links that were opened, the newest last. */
+  readonly links: ClientHttp2Session[] = [];
+  /** Takes over what comes to `/link/v1`; true when it did. */
+  serveLink: ((req: IncomingMessage, socket: Duplex) => boolean) | undefined;
   signingKey: KeyObject;
   readonly #fleetKey: string;
   #authority: TestAuthority;
@@ -98,6 +118,14 @@ export class TestHub {
     this.timeOffsetMs = options.timeOffsetMs ?? 0;
     server.on('request', (req, res) => {
       this.#handle(req, res).catch((error: unknown) => this.#refuseWith(res, error));
+    });
+    server.on('upgrade', (req, socket, head) => {
+      this.#acceptLink(req, socket, head).catch((error: unknown) => {
+        const status =
+          error instanceof StatusError ? error : new StatusError('InternalError', (error as Error).message);
+        const time = `${hubTimeHeader}: ${this.now().toISOString()}`;
+        socket.end(`HTTP/1.1 ${status.code} No\r\n${time}\r\n\r\n${JSON.stringify(status.toBody())}`);
+      });
     });
   }
 
@@ -205,6 +233,7 @@ export class TestHub {
 
   async close(): Promise<void> {
     if (!this.#server.listening) return;
+    for (const link of this.links) link.destroy();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
     await closed;
@@ -229,6 +258,22 @@ export class TestHub {
     await this.#authenticate(req, body, this.knownKey);
     if (path === '/sync/v1') await this.#sync(JSON.parse(body.toString()) as SyncRequest, res);
     else this.#content(path, req, res);
+  }
+
+  /** Somebody wants to reach the site. */
+  wishForLink(): void {
+    this.wishesLink = true;
+    this.#changed();
+  }
+
+  async #acceptLink(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => {});
+    if (this.serveLink?.(req, socket) === true) return;
+    if (req.url !== linkPath) throw new StatusError('NotFound', 'there is no such WebSocket');
+    await this.#authenticate(req, Buffer.alloc(0), this.knownKey);
+    const session = await connectOverWebSocket(req, socket, head);
+    this.wishesLink = false;
+    this.links.push(session);
   }
 
   async #identity() {
@@ -260,16 +305,29 @@ export class TestHub {
     for (const act of request.acts ?? []) if (act.seq > this.#lastAct) this.acts.push(act);
     this.siteReport = request.site ?? this.siteReport;
     if (request.held !== undefined) this.asksForState = false;
+    const after = request.inventory && applyInventoryReport(this.inventory, request.inventory);
+    this.inventory = after ?? this.inventory;
+    const sendInventory = request.inventory !== undefined && after === undefined;
     let response = this.#plainAnswer();
     const offered = await this.#offer(request);
     const wantsAll =
       request.reports.length === 0 && request.reportsDigest !== reportsDigest([...this.reports.values()]);
     const isRefused = request.refusal?.epoch === this.epoch && request.full !== true;
-    const hasTold = request.reports.length > 0 || request.acts !== undefined || request.held !== undefined;
-    const hasNews = wantsAll || hasTold || this.asksForState || (offered !== undefined && !isRefused);
+    const hasTold =
+      request.reports.length > 0 ||
+      request.acts !== undefined ||
+      request.held !== undefined ||
+      request.inventory !== undefined;
+    const hasNews =
+      wantsAll || hasTold || this.asksForState || this.wishesLink || (offered !== undefined && !isRefused);
     if (!hasNews) response = await this.#park(request, res);
     const state = isRefused && hasNews ? undefined : await this.#offer(request);
-    response = { ...response, ...(wantsAll ? { sendAllReports: true } : {}), ...(state ? { state } : {}) };
+    response = {
+      ...response,
+      ...(wantsAll ? { sendAllReports: true } : {}),
+      ...(sendInventory ? { sendInventory } : {}),
+      ...(state ? { state } : {}),
+    };
     const distorted = this.distort === undefined ? response : this.distort(response, request);
     if (distorted === undefined) res.destroy();
     else answer(res, { status: 200, body: distorted }, this.now());
@@ -354,6 +412,7 @@ export class TestHub {
       ackSeq,
       ...(this.acts.length > 0 ? { ackActs: this.#lastAct } : {}),
       ...(this.asksForState ? { sendState: true } : {}),
+      ...(this.wishesLink ? { openLink: true as const } : {}),
       retryAfterSeconds: 0,
     };
   }

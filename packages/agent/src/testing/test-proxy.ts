@@ -1,5 +1,7 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { TestCertificate } from './test-certificates.ts';
 
 export interface TestProxy {
   readonly port: number;
@@ -10,10 +12,14 @@ export interface TestProxy {
 }
 
 /** An HTTP proxy that knows CONNECT. */
-export async function startTestProxy(options: { credentials?: string } = {}): Promise<TestProxy> {
+export async function startTestProxy(
+  options: { credentials?: string /** Speaks TLS to its clients. */; certificate?: TestCertificate } = {},
+): Promise<TestProxy> {
   const asked: TestProxy['asked'] = [];
   const sockets = new Set<Socket>();
-  const server = createServer((_req, res) => {
+  const { certificate } = options;
+  const server: Server = certificate === undefined ? createServer() : createTlsServer(certificate);
+  server.on('request', (_req, res) => {
     res.writeHead(405);
     res.end();
   });
