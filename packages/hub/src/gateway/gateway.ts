@@ -10,17 +10,20 @@ import {
 import type { FleetStore } from '@selvedge/store';
 import { EventRecorder } from '../controllers/event/event-recorder.ts';
 import type { HubIdentity } from '../identity/hub-identity.ts';
+import { type LinkPeers, ServiceLink } from '../link/service-link.ts';
 import { AdmissionControl, type Place } from './admission-control.ts';
 import { AgentAuthentication } from './agent-authentication.ts';
 import { ContentEndpoint, contentPrefix } from './content-endpoint.ts';
 import { EnrollEndpoint } from './enroll-endpoint.ts';
 import { Enrollment } from './enrollment.ts';
 import { EnrollmentLedger } from './enrollment-ledger.ts';
-import { HttpExchange, type HttpRequest, type HttpResponse } from './http-exchange.ts';
+import { HttpExchange, installPrefix, type HttpRequest, type HttpResponse } from './http-exchange.ts';
+import { InstallEndpoint } from './install-endpoint.ts';
 import { LocalActs } from './local-acts.ts';
 import { ReplayGuard } from './replay-guard.ts';
 import { SignedStates } from './signed-states.ts';
 import { SiteDirectory } from './site-directory.ts';
+import { SiteInventories } from './site-inventories.ts';
 import { SitePolls } from './site-polls.ts';
 import { SiteRecovery } from './site-recovery.ts';
 import { SiteStatusWriter } from './site-status.ts';
@@ -31,10 +34,25 @@ export interface GatewayOptions {
   readonly fleet: FleetStore;
   /** `Store.instance`. */
   readonly instance: string;
-  readonly identity: Pick<HubIdentity, 'hubId' | 'fleetKey' | 'caCertificate' | 'isEnrollmentSecret'>;
+  readonly identity: Pick<
+    HubIdentity,
+    | 'hubId'
+    | 'fleetKey'
+    | 'caCertificate'
+    | 'isEnrollmentSecret'
+    | 'enrollmentSecret'
+    | 'installSignature'
+    | 'isInstallSignature'
+  >;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
+  /** Addresses at which agents reach this hub; asked for at each use. */
+  readonly hubUrls: () => readonly string[];
+  /** Other hubs on the same database; absent: there are none. */
+  readonly peers: LinkPeers | undefined;
+  /** A site that was heard of within this time is in touch. */
+  readonly connectedWithinSeconds: number;
   /** Longest wait of a long-poll. */
   readonly syncWaitSeconds: number;
   /** Requests worked on at once; parked long-polls do not count. */
@@ -49,6 +67,8 @@ export interface Gateway {
   handle(request: HttpRequest, response: HttpResponse): Promise<void>;
   /** Long-polls that are open now. */
   readonly openPolls: number;
+  /** What goes to sites and back. */
+  readonly link: ServiceLink;
   /** Every Site, as last heard; from memory. */
   sites(): readonly Site[];
   /** Answers what is open, refuses what comes, and resolves when nothing is in work. */
@@ -57,7 +77,7 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-const prefixes = ['/sync/', '/gateway/', '/content/'];
+const prefixes = ['/sync/', '/gateway/', '/content/', '/link/', installPrefix];
 
 /** Resolves when the gateway can answer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -76,6 +96,8 @@ class HttpGateway implements Gateway {
   readonly #sync: SyncEndpoint;
   readonly #enroll: EnrollEndpoint;
   readonly #content: ContentEndpoint;
+  readonly #install: InstallEndpoint;
+  readonly link: ServiceLink;
   readonly #recorder: EventRecorder;
   readonly #unsubscribe: () => void;
   #identity: Promise<HubIdentityAnswer> | undefined;
@@ -95,6 +117,15 @@ class HttpGateway implements Gateway {
       hubId: identity.hubId,
       clock,
     });
+    const replays = new ReplayGuard(clock);
+    this.link = new ServiceLink({
+      ...options,
+      authentication,
+      replays,
+      sites: this.#sites,
+      polls: this.#polls,
+      logger,
+    });
     const { instance } = options;
     this.#recorder = new EventRecorder({ client, clock, logger });
     const status = new SiteStatusWriter({ client, clock, logger, instance, recorder: this.#recorder });
@@ -106,6 +137,7 @@ class HttpGateway implements Gateway {
       states: this.#states,
       polls: this.#polls,
       status,
+      links: this.link.links,
       acts: new LocalActs({ client, fleet, status, clock, logger }),
       recovery: new SiteRecovery({
         client,
@@ -115,6 +147,7 @@ class HttpGateway implements Gateway {
         clock,
         logger,
       }),
+      inventories: new SiteInventories({ status, clock, logger }),
       clock,
       logger,
       random,
@@ -122,10 +155,10 @@ class HttpGateway implements Gateway {
     });
     const ledger = new EnrollmentLedger({ client, clock, random });
     const enrollment = new Enrollment({ client, fleet, identity, ledger, clock, logger, random });
-    const replays = new ReplayGuard(clock);
     const { hubId } = identity;
     this.#enroll = new EnrollEndpoint({ enrollment, replays, hubId, clock });
     this.#content = new ContentEndpoint({ fleet, authentication });
+    this.#install = new InstallEndpoint({ client, identity, hubUrls: options.hubUrls, clock, logger });
     this.#unsubscribe = fleet.onChange((change) => {
       if (change.kind === 'site') this.#polls.wake(change.site);
     });
@@ -146,7 +179,9 @@ class HttpGateway implements Gateway {
         this.#sync.forget(site);
       }
       this.#polls.wake(site);
+      this.link.siteChanged(site);
     });
+    await this.link.start();
   }
 
   owns(path: string): boolean {
@@ -171,11 +206,13 @@ class HttpGateway implements Gateway {
     // First, so that the answers already say that the connection ends.
     const idle = this.#admission.close();
     this.#polls.close();
+    await this.link.drain();
     await idle;
   }
 
   async close(): Promise<void> {
     this.#unsubscribe();
+    await this.link.close();
     this.#states.close();
     await this.#sites.close();
     await this.#recorder.flush();
@@ -183,7 +220,9 @@ class HttpGateway implements Gateway {
 
   async #route(exchange: HttpExchange, place: Place): Promise<void> {
     const { path } = exchange;
-    if (path === '/sync/v1') {
+    if (path.startsWith('/link/')) {
+      await this.link.handle(exchange, place);
+    } else if (path === '/sync/v1') {
       checkMethod(exchange, ['POST']);
       await this.#sync.handle(exchange, place);
     } else if (path === '/gateway/v1/enroll') {
@@ -196,6 +235,9 @@ class HttpGateway implements Gateway {
     } else if (path.startsWith(contentPrefix)) {
       checkMethod(exchange, ['GET', 'HEAD']);
       await this.#content.handle(exchange);
+    } else if (path.startsWith(installPrefix)) {
+      checkMethod(exchange, ['GET', 'HEAD']);
+      await this.#install.handle(exchange);
     } else {
       throw new StatusError('NotFound', `the gateway has no ${path.slice(0, 200)}`);
     }
@@ -212,6 +254,6 @@ function checkMethod(exchange: HttpExchange, allowed: readonly string[]): void {
   if (allowed.includes(exchange.method)) return;
   throw new StatusError(
     'MethodNotAllowed',
-    `${exchange.path} takes ${allowed.join(' or ')}, not ${exchange.method}`,
+    `${exchange.shownPath} takes ${allowed.join(' or ')}, not ${exchange.method}`,
   );
 }

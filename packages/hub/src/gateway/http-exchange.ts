@@ -14,6 +14,9 @@ export interface Answer {
   readonly isLast?: boolean;
 }
 
+/** Paths below it are secrets. */
+export const installPrefix = '/enroll/';
+
 /** The body did not come within this time. */
 const bodyDeadlineMilliseconds = 120_000;
 
@@ -22,19 +25,23 @@ export class HttpExchange {
   readonly request: HttpRequest;
   readonly method: string;
   readonly path: string;
+  /** The path as it may stand in logs and messages. */
+  readonly shownPath: string;
   /** Fires when the other side is gone. */
   readonly gone: AbortSignal;
-  readonly #response: HttpResponse;
+  /** For what is not answered as a whole. */
+  readonly response: HttpResponse;
   readonly #clock: Clock;
   readonly #log: Logger;
 
   constructor(request: HttpRequest, response: HttpResponse, context: { clock: Clock; logger: Logger }) {
     this.request = request;
-    this.#response = response;
+    this.response = response;
     this.#clock = context.clock;
     this.#log = context.logger;
     this.method = request.method ?? 'GET';
     this.path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+    this.shownPath = this.path.startsWith(installPrefix) ? `${installPrefix}…` : this.path;
     const gone = new AbortController();
     this.gone = gone.signal;
     // With a reason: without one each abort makes a DOMException with its stack, for every request that ends.
@@ -52,7 +59,7 @@ export class HttpExchange {
   }
 
   answer({ code, headers = {}, body, isLast }: Answer): void {
-    if (this.gone.aborted || this.#response.headersSent) return;
+    if (this.gone.aborted || this.response.headersSent) return;
     const isBytes = body instanceof Uint8Array;
     const bytes = body === undefined ? undefined : isBytes ? body : Buffer.from(JSON.stringify(body));
     const all: Record<string, string | number> = {
@@ -67,7 +74,7 @@ export class HttpExchange {
       ...(isLast === true && this.request.httpVersionMajor === 1 ? { connection: 'close' } : {}),
       ...headers,
     };
-    const response = this.#response as ServerResponse;
+    const response = this.response as ServerResponse;
     response.writeHead(code, all);
     if (bytes === undefined || this.method === 'HEAD') response.end();
     else response.end(bytes);
@@ -80,9 +87,9 @@ export class HttpExchange {
     if (isStatusError(error)) {
       status = error;
       const { reason, message } = error;
-      this.#log.debug('request refused', { method: this.method, path: this.path, reason, message });
+      this.#log.debug('request refused', { method: this.method, path: this.shownPath, reason, message });
     } else {
-      this.#log.error('request failed', { method: this.method, path: this.path, error });
+      this.#log.error('request failed', { method: this.method, path: this.shownPath, error });
       status = new StatusError('InternalError', 'the hub could not handle the request: see its log');
     }
     const retryAfter = status.details.retryAfterSeconds;

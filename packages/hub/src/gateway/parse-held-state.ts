@@ -4,6 +4,8 @@ import {
   type DesiredItem,
   type DesiredState,
   type ItemTerms,
+  linkAccesses,
+  type NodeGroup,
   removalModes,
   type SitePolicy,
   type SyncRequest,
@@ -74,8 +76,71 @@ function parsePolicy(reader: BodyReader, value: unknown, path: string): SitePoli
     ...(hold === undefined
       ? {}
       : { hold: { reason: reader.string(hold['reason'], `${path}.hold.reason`, reasonRule) } }),
+    ...(fields['nodeGroups'] === undefined
+      ? {}
+      : { nodeGroups: parseNodeGroups(reader, fields['nodeGroups'], `${path}.nodeGroups`) }),
+    ...(fields['link'] === undefined
+      ? {}
+      : { link: reader.oneOf(fields['link'], `${path}.link`, linkAccesses) }),
   };
 }
+
+type Toleration = NonNullable<NodeGroup['tolerations']>[number];
+
+function parseNodeGroups(reader: BodyReader, value: unknown, path: string): NodeGroup[] {
+  return reader.list(value, path, 50).map((group, i) => {
+    const at = `${path}[${i}]`;
+    const fields = reader.object(group, at);
+    const selector = reader.optionalObject(fields['nodeSelector'], `${at}.nodeSelector`);
+    const { tolerations } = fields;
+    return {
+      name: reader.string(fields['name'], `${at}.name`, { max: 40 }),
+      ...(selector === undefined
+        ? {}
+        : {
+            nodeSelector: Object.fromEntries(
+              Object.entries(selector).map(([key, label]) => [
+                key,
+                reader.string(label, `${at}.nodeSelector[${key.slice(0, 317)}]`, { max: 63 }),
+              ]),
+            ),
+          }),
+      ...(tolerations === undefined
+        ? {}
+        : {
+            tolerations: reader
+              .list(tolerations, `${at}.tolerations`, 20)
+              .map((toleration, n) => parseToleration(reader, toleration, `${at}.tolerations[${n}]`)),
+          }),
+    };
+  });
+}
+
+function parseToleration(reader: BodyReader, value: unknown, path: string): Toleration {
+  const fields = reader.object(value, path);
+  const { operator, effect, tolerationSeconds } = fields;
+  const text = (field: 'key' | 'value') =>
+    fields[field] === undefined
+      ? {}
+      : { [field]: reader.string(fields[field], `${path}.${field}`, { max: 317 }) };
+  return {
+    ...text('key'),
+    ...(operator === undefined
+      ? {}
+      : { operator: reader.oneOf(operator, `${path}.operator`, ['Exists', 'Equal'] as const) }),
+    ...text('value'),
+    ...(effect === undefined ? {} : { effect: reader.oneOf(effect, `${path}.effect`, taintEffects) }),
+    ...(tolerationSeconds === undefined
+      ? {}
+      : {
+          tolerationSeconds: reader.integer(tolerationSeconds, `${path}.tolerationSeconds`, {
+            min: Number.MIN_SAFE_INTEGER,
+          }),
+        }),
+  };
+}
+
+const taintEffects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'] as const;
 
 function parseWindows(reader: BodyReader, value: unknown, path: string): TimeWindow[] {
   return reader.list(value, path, 100).map((window, i) => {

@@ -53,10 +53,10 @@ function parseProgress(
   reader: BodyReader,
   fields: Readonly<Record<string, unknown>>,
   path: string,
-): Pick<ItemReport, 'waiting' | 'progress' | 'activatedTime' | 'wentBack' | 'images'> {
+): Pick<ItemReport, 'waiting' | 'progress' | 'activatedTime' | 'wentBack' | 'drift' | 'images'> {
   const waiting = reader.optionalObject(fields['waiting'], `${path}.waiting`);
   const progress = reader.optionalObject(fields['progress'], `${path}.progress`);
-  const { activatedTime, wentBack, images } = fields;
+  const { activatedTime, wentBack, drift, images } = fields;
   return {
     ...(waiting === undefined ? {} : { waiting: parseWaiting(reader, waiting, `${path}.waiting`) }),
     ...(progress === undefined
@@ -76,6 +76,13 @@ function parseProgress(
       ? {}
       : {
           wentBack: reader.oneOf(wentBack, `${path}.wentBack`, ['Unhealthy', 'RolledBackBySite'] as const),
+        }),
+    ...(drift === undefined
+      ? {}
+      : {
+          drift: reader
+            .list(drift, `${path}.drift`, 20)
+            .map((line, i) => reader.text(line, `${path}.drift[${i}]`, { max: 1_000 })),
         }),
     ...(images === undefined ? {} : { images: parseImages(reader, images, `${path}.images`) }),
   };

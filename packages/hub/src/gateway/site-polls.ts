@@ -42,6 +42,10 @@ export class SitePolls {
     return poll;
   }
 
+  has(site: string): boolean {
+    return this.#polls.has(site);
+  }
+
   wake(site: string): void {
     this.#polls.get(site)?.wake();
   }

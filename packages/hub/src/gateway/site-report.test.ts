@@ -227,6 +227,34 @@ describe('what a site says of itself', { concurrency: false }, () => {
     assert.equal(failed.status.waiting, undefined);
   });
 
+  test('what others changed at the site is on the Delivery and counted, until it is not so any more', async (t) => {
+    const hub = await TestHub.start(t, { syncWait: '1s' });
+    const agent = await hub.enrolledAgent('berlin');
+    await hub.assign('berlin', 'till', 'one');
+    await catchUp(agent);
+    const [item] = agent.items;
+    assert.ok(item);
+    const shown = async (drift?: string[]) => {
+      const over = drift === undefined ? {} : { drift };
+      const { code, body } = await agent.sync({ reports: [agent.report(item, over)] });
+      const name = { namespace: 'shop', name: 'till.berlin' };
+      const { status } = await hub.hub.client.get<Delivery>(deliveries, name);
+      const counts = (await hub.site('berlin')).status?.applications;
+      return { code, message: body.message, status, drifted: counts?.drifted };
+    };
+    const drift = ['Deployment/till: spec.replicas', 'Service/other/till: spec.ports'];
+    const found = await shown(drift);
+    assert.equal(found.status.state, 'Running');
+    assert.deepEqual([found.status.drift, found.drifted], [drift, 1]);
+    const mended = await shown();
+    assert.deepEqual([mended.status.drift, mended.drifted], [undefined, undefined]);
+    const steered = await shown(['Deployment/\u001b[2Jtill']);
+    assert.deepEqual(steered.status.drift, ['Deployment/[2Jtill']);
+    const refused = await shown(Array.from({ length: 21 }, () => 'x'));
+    assert.equal(refused.code, 422);
+    assert.match(refused.message, /reports\[0\]\.drift/);
+  });
+
   test('a hostile or wrong body is refused by the path of each field, and changes nothing', async (t) => {
     const hub = await TestHub.start(t, { syncWait: '1s' });
     const agent = await hub.enrolledAgent('berlin');

@@ -1,5 +1,6 @@
 import type { Clock, Logger, SyncRequest, SyncResponse } from '@selvedge/api';
 import type { FleetStore } from '@selvedge/store';
+import type { SiteLinks } from '../link/site-links.ts';
 import { Limiter } from '../concurrency/limiter.ts';
 import type { AdmissionControl, Place } from './admission-control.ts';
 import type { AgentAuthentication, AuthenticatedAgent } from './agent-authentication.ts';
@@ -10,6 +11,7 @@ import { type HttpExchange, parseJsonBody } from './http-exchange.ts';
 import { acknowledgedActs, type LocalActs } from './local-acts.ts';
 import type { SignedStates, SiteSummary } from './signed-states.ts';
 import type { PollOutcome, SitePoll, SitePolls } from './site-polls.ts';
+import type { SiteInventories } from './site-inventories.ts';
 import type { SiteRecovery } from './site-recovery.ts';
 import type { SiteStatusWriter } from './site-status.ts';
 import { type CheckedSyncRequest, parseSyncRequest, syncBodyLimitBytes } from './sync-request.ts';
@@ -25,6 +27,8 @@ export interface SyncEndpointOptions {
   readonly status: SiteStatusWriter;
   readonly acts: LocalActs;
   readonly recovery: SiteRecovery;
+  readonly inventories: SiteInventories;
+  readonly links: Pick<SiteLinks, 'isWanted' | 'told'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
@@ -80,6 +84,7 @@ export class SyncEndpoint {
     this.#o.recovery.forget(site);
     this.#o.status.forget(site);
     this.#o.acts.forget(site);
+    this.#o.inventories.forget(site);
   }
 
   async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
@@ -92,6 +97,7 @@ export class SyncEndpoint {
     let summary = await this.#summaryFor(agent, request);
     if (request.reportsDigest === summary.reportsDigest) this.#touch(name, request, request.observedTime);
     await this.#o.status.observe(agent.site, { request, key: agent.key, hub: summary });
+    const asksInventory = await this.#saveInventory(agent, request);
     let isBehind: boolean | undefined;
     if (this.#o.recovery.concerns(agent.site, request)) {
       isBehind = await this.#o.recovery.receive(agent.key, request);
@@ -99,13 +105,14 @@ export class SyncEndpoint {
       this.#askedReports.delete(name);
       summary = await this.#o.states.freshSummary(agent.key.site, agent.key.siteUid);
     }
-    const first = { agent, request, summary, ackActs, ...(isBehind === undefined ? {} : { isBehind }) };
+    const said = { agent, request, ackActs, asksInventory };
+    const first = { ...said, summary, ...(isBehind === undefined ? {} : { isBehind }) };
     let response = await this.#respondIfDue({ ...first, outcome: 'changed' });
     if (response === undefined) place.giveBack();
     while (response === undefined) {
       const outcome = await poll.wait(Math.max(0, deadline - this.#o.clock.now().getTime()));
       // A change may wake the whole fleet; new requests have to get through all the same.
-      response = await this.#woken.run(() => this.#lookAgain({ agent, request, outcome, ackActs }));
+      response = await this.#woken.run(() => this.#lookAgain({ ...said, outcome }));
     }
     return response;
   }
@@ -137,8 +144,13 @@ export class SyncEndpoint {
     const asksState = isDoubtful(offer, request) && this.#o.recovery.needsState(agent.site, request);
     // Who brought something waits to hear that it is kept, not for news.
     const hasSent =
-      request.reports.length > 0 || (request.acts ?? []).length > 0 || request.site !== undefined;
-    const isDue = outcome !== 'changed' || hasSent || isUrgent(offer) || asksReports || asksState;
+      request.reports.length > 0 ||
+      (request.acts ?? []).length > 0 ||
+      request.site !== undefined ||
+      request.inventory !== undefined ||
+      request.inventoryFault !== undefined;
+    const asksLink = this.#o.links.isWanted(agent.key.site);
+    const isDue = outcome !== 'changed' || hasSent || isUrgent(offer) || asksReports || asksState || asksLink;
     return isDue ? this.#respond({ ...look, offer, asksReports, asksState }) : undefined;
   }
 
@@ -159,10 +171,19 @@ export class SyncEndpoint {
       instance: this.#o.instance,
       ...(ackActs > 0 ? { ackActs } : {}),
       ...(answer.asksState ? { sendState: true } : {}),
+      ...(this.#asksLink(name, isEnded) ? { openLink: true } : {}),
+      ...(answer.asksInventory ? { sendInventory: true } : {}),
       ackSeq: Math.max(summary.reportSeq, ...request.reports.map((r) => r.seq)),
       ...(answer.asksReports ? { sendAllReports: true } : {}),
       retryAfterSeconds: answer.asksState && !isEnded ? 0 : this.#retryAfterSeconds(name, outcome, state),
     };
+  }
+
+  /** An answer that ends a poll may be for a stranger, or for nobody. */
+  #asksLink(site: string, isEnded: boolean): boolean {
+    if (isEnded || !this.#o.links.isWanted(site)) return false;
+    this.#o.links.told(site);
+    return true;
   }
 
   async #stateFor(
@@ -199,6 +220,15 @@ export class SyncEndpoint {
   /** Highest number that is durably known. */
   async #saveActs({ site, key }: AuthenticatedAgent, { acts = [] }: SyncRequest): Promise<number> {
     return acts.length === 0 ? acknowledgedActs(site, key) : this.#o.acts.record(site, key, acts);
+  }
+
+  /** Whether the site is to send all of it. */
+  async #saveInventory({ site, key }: AuthenticatedAgent, request: CheckedSyncRequest): Promise<boolean> {
+    const { inventory, inventoryFault } = request;
+    if (inventoryFault !== undefined) {
+      this.#log.warn('an inventory was left out', { site: key.site, error: inventoryFault.slice(0, 1_000) });
+    }
+    return inventory !== undefined && this.#o.inventories.take(site, key, inventory);
   }
 
   #misses(site: string, request: SyncRequest, summary: SiteSummary): boolean {
@@ -252,6 +282,7 @@ interface Look {
   /** `changed` also for the first look. */
   readonly outcome: PollOutcome;
   readonly ackActs: number;
+  readonly asksInventory: boolean;
   /** As found out by this very request; absent: what the Site says. */
   readonly isBehind?: boolean;
 }

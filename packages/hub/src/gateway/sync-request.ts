@@ -1,6 +1,7 @@
 import type { AgentInfo, EnrollRequest, SyncRequest } from '@selvedge/api';
 import { BodyReader } from './body-reader.ts';
 import { parseHeldState } from './parse-held-state.ts';
+import { parseInventory } from './parse-inventory.ts';
 import { digestRule, parseReport } from './parse-report.ts';
 import { parseActs, parseSiteReport } from './parse-site-report.ts';
 
@@ -18,11 +19,13 @@ type Refusal = NonNullable<SyncRequest['refusal']>;
 export interface CheckedSyncRequest extends SyncRequest {
   /** Why `held` is not there though it was sent. */
   readonly heldFault?: string;
+  /** Why `inventory` is not there though it was sent. */
+  readonly inventoryFault?: string;
 }
 
 /**
- * Checks a sync request; throws Invalid with every faulty field. Only `held` is left out when it is faulty: an agent may follow a state
- * from before an upgrade, and has to be heard all the same.
+ * Checks a sync request; throws Invalid with every faulty field. Only `held` and `inventory` are left out when they are faulty: an agent
+ * may follow a state from before an upgrade, or run in a cluster that nobody thought of, and has to be heard all the same.
  */
 export function parseSyncRequest(body: unknown): CheckedSyncRequest {
   const reader = new BodyReader('sync request');
@@ -58,6 +61,7 @@ export function parseSyncRequest(body: unknown): CheckedSyncRequest {
     ...(full === undefined || !reader.boolean(full, 'full') ? {} : { full: true }),
     ...(site === undefined ? {} : { site: parseSiteReport(reader, site, 'site') }),
     ...(acts === undefined ? {} : { acts: parseActs(reader, acts, 'acts') }),
+    ...(fields['inventory'] === undefined ? {} : checkInventory(fields['inventory'])),
     ...(fields['held'] === undefined ? {} : checkHeld(fields['held'])),
   };
   reader.finish();
@@ -72,6 +76,17 @@ function checkHeld(value: unknown): Pick<CheckedSyncRequest, 'held' | 'heldFault
     return { held };
   } catch (error) {
     return { heldFault: (error as Error).message };
+  }
+}
+
+function checkInventory(value: unknown): Pick<CheckedSyncRequest, 'inventory' | 'inventoryFault'> {
+  const reader = new BodyReader('inventory');
+  const inventory = parseInventory(reader, reader.object(value, 'inventory'), 'inventory');
+  try {
+    reader.finish();
+    return { inventory };
+  } catch (error) {
+    return { inventoryFault: (error as Error).message };
   }
 }
 

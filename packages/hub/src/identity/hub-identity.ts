@@ -31,6 +31,10 @@ export interface HubIdentity {
   enrollmentSecret(tokenUid: string): string;
   /** In constant time. */
   isEnrollmentSecret(tokenUid: string, secret: string): boolean;
+  /** Proves that this hub made an address of manifests for this EnrollmentToken. */
+  installSignature(tokenUid: string, text: string): string;
+  /** In constant time. */
+  isInstallSignature(tokenUid: string, text: string, signature: string): boolean;
   /** Key and certificate for the listener, renewed when due or when the names changed. The CA stays. */
   serverCertificate(names: readonly string[]): Promise<KeyAndCertificate>;
   /** As the files are; `undefined` when one is missing. */
@@ -86,6 +90,8 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
   const leaves = new LeafFiles({ directory: keys, authority, clock, logger });
   const enrollmentSecret = (tokenUid: string): string =>
     createHmac('sha256', enrollKey).update(`enrollment-token ${tokenUid}`).digest('base64url');
+  const installSignature = (tokenUid: string, text: string): string =>
+    createHmac('sha256', enrollKey).update(`install ${tokenUid} ${text}`).digest('base64url');
   return {
     hubId,
     fleetKey,
@@ -93,6 +99,8 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
     storeKeys,
     enrollmentSecret,
     isEnrollmentSecret: (tokenUid, secret) => isEqual(enrollmentSecret(tokenUid), secret),
+    installSignature,
+    isInstallSignature: (tokenUid, text, signature) => isEqual(installSignature(tokenUid, text), signature),
     serverCertificate: (names) => leaves.open('server', names),
     findServerCertificate: () => leaves.find('server'),
     serverCertificatePaths: leaves.pathsOf('server'),

@@ -1,5 +1,7 @@
 import {
   type ApplicationPlanStatus,
+  deliveryRules,
+  type ImmutableChange,
   type KubeObject,
   type PlannedRemoval,
   type PlannedWave,
@@ -8,7 +10,7 @@ import {
   sitePolicy,
 } from '@selvedge/api';
 import { judgeApplicationRemoval } from '../controllers/removal/application-guard.ts';
-import { releaseFacts } from '../controllers/rollout/release-facts.ts';
+import { releaseFacts, releaseNeeds } from '../controllers/rollout/release-facts.ts';
 import { nextRolloutNumber } from '../controllers/rollout/next-rollout-number.ts';
 import { siteFacts } from '../controllers/rollout/site-facts.ts';
 import { isProvenHubBehind } from '../resources/site-hold.ts';
@@ -16,7 +18,9 @@ import { counted } from '../rollout/counted.ts';
 import { forecastRollout } from '../rollout/forecast-rollout.ts';
 import { resolveStrategy } from '../rollout/resolve-strategy.ts';
 import type { RolloutInput, SiteFacts } from '../rollout/rollout-input.ts';
-import { manifestChanges } from './manifest-changes.ts';
+import { lacksNodeGroups, siteLack } from '../rollout/site-lack.ts';
+import { isKubernetesSite, planImmutableChanges } from './immutable-plan.ts';
+import { manifestChanges, rulesChange } from './manifest-changes.ts';
 import { type ImageKnowledge, planBytes } from './plan-bytes.ts';
 import type { PlanKnowledge } from './plan-knowledge.ts';
 import { plannedSites } from './planned-sites.ts';
@@ -31,8 +35,9 @@ export function sitesToGive(knowledge: PlanKnowledge): Site[] {
   if (stored?.status?.condemned) return [];
   const { added, changed } = siteChanges(application, release.spec.digest, knowledge);
   const given = new Set([...added, ...changed]);
+  const needs = releaseNeeds(release);
   return knowledge.sites.filter(
-    (site) => given.has(site.metadata.name) && missingVariables(site, knowledge).length === 0,
+    (site) => given.has(site.metadata.name) && siteLack(siteFacts(site), needs) === undefined,
   );
 }
 
@@ -51,6 +56,8 @@ export async function applicationPlan(
   const waves = beginsRollout && condemned === undefined ? forecast(knowledge) : [];
   const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
   const { namespace = '' } = application.metadata;
+  const rulesDiff = rulesChange(base?.rules ?? {}, deliveryRules(application.spec));
+  const selected = [...sites.added, ...sites.changed, ...sites.unchanged];
   return {
     change: changeOf(knowledge, beginsRollout, sites.added.length + sites.removed.length),
     release: {
@@ -69,10 +76,13 @@ export async function applicationPlan(
       unchanged: plannedSites(sites.unchanged),
     },
     manifests: await manifestChanges(base?.manifests ?? [], manifests, namespace),
+    ...(rulesDiff === undefined ? {} : { rules: { diff: rulesDiff } }),
+    ...immutableFieldsOf(knowledge, sites),
     waves,
     bytes: planBytes(found.receivers, sizeBytes, images),
     ...(sites.removed.length === 0 ? {} : { removal: removalOf(knowledge, sites) }),
-    missingVariables: variablesMissing(knowledge, [...sites.added, ...sites.changed, ...sites.unchanged]),
+    missingVariables: variablesMissing(knowledge, selected),
+    ...nodeGroupsMissing(knowledge, selected),
     notes: notesOf(knowledge, found, { beginsRollout, sites }),
   };
 }
@@ -109,6 +119,33 @@ function variablesMissing(
   return [...lacking]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([variable, sites]) => ({ variable, ...plannedSites(sites) }));
+}
+
+function nodeGroupsMissing(
+  { release, sites }: PlanKnowledge,
+  names: readonly string[],
+): Pick<ApplicationPlanStatus, 'missingNodeGroups'> {
+  const selected = new Set(names);
+  const needs = releaseNeeds(release);
+  const lacking = sites
+    .filter((site) => selected.has(site.metadata.name) && lacksNodeGroups(siteFacts(site), needs))
+    .map(({ metadata }) => metadata.name);
+  if (lacking.length === 0) return {};
+  return { missingNodeGroups: { ...plannedSites(lacking), nodeGroups: [...needs.nodeGroups] } };
+}
+
+/** Only where something of the application is there already, and Kubernetes looks after it. */
+function immutableFieldsOf(
+  { application, base, sites }: PlanKnowledge,
+  { changed }: SiteChanges,
+): { immutableChanges?: ImmutableChange[] } {
+  const concerned = new Set(changed);
+  const isConcerned = sites.some((site) => concerned.has(site.metadata.name) && isKubernetesSite(site));
+  if (base === undefined || !isConcerned) return {};
+  const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
+  const wanted = { manifests, rules: deliveryRules(application.spec) };
+  const changes = planImmutableChanges(base, wanted, application.metadata.namespace ?? '');
+  return changes.length === 0 ? {} : { immutableChanges: changes };
 }
 
 /** What the guard would say; a site that is ahead of the hub takes no orders of it. */
@@ -169,7 +206,7 @@ function rolloutInput(knowledge: PlanKnowledge): RolloutInput {
     number,
     created: now.getTime(),
     applicationUid: uid,
-    release: { ...releaseFacts(stored ?? release, history), variables: release.spec.variables ?? [] },
+    release: { ...releaseFacts(stored ?? release, history), ...releaseNeeds(release) },
     others: knowledge.releases
       .filter(({ spec }) => spec.digest !== release.spec.digest)
       .map((other) => releaseFacts(other, history)),

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { canonicalJson, type KubeObject, type ManifestChange } from '@selvedge/api';
+import { canonicalJson, type DeliveryRules, type KubeObject, type ManifestChange } from '@selvedge/api';
 import { stringify } from 'yaml';
 import { maskSecrets } from './mask-secrets.ts';
 import { type DiffBudget, unifiedDiff } from './unified-diff.ts';
@@ -39,13 +39,22 @@ export async function manifestChanges(
   return { changes, unchanged };
 }
 
-interface Named {
+/** How the rules of two releases differ, as a unified diff of their YAML; `undefined`: not at all. */
+export function rulesChange(before: DeliveryRules, after: DeliveryRules): string | undefined {
+  if (canonicalJson(before) === canonicalJson(after)) return undefined;
+  const [from, to] = [before, after].map((rules) => (Object.keys(rules).length === 0 ? '' : yamlOf(rules)));
+  const text = unifiedDiff(from ?? '', to ?? '', { comparisons: maxComparisons });
+  return shortened(text, maxDiffCharacters);
+}
+
+/** A manifest and what it is called. */
+export interface Named {
   readonly resource: string;
   readonly manifest: KubeObject;
 }
 
 /** By what makes two manifests the same object at a site: group, kind, namespace and name; a new version is a change. */
-function byResource(manifests: readonly KubeObject[], namespace: string): Map<string, Named> {
+export function byResource(manifests: readonly KubeObject[], namespace: string): Map<string, Named> {
   return new Map(
     manifests.map((manifest) => {
       const { apiVersion, kind, metadata } = manifest;

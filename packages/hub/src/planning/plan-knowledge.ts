@@ -1,5 +1,6 @@
 import {
   type Application,
+  type DeliveryRules,
   type KubeObject,
   type ObjectClient,
   type Release,
@@ -8,6 +9,7 @@ import {
   rollouts,
   type Site,
   sites,
+  splitReleaseContent,
 } from '@selvedge/api';
 import type { DeliveryRow, FleetStore, Heartbeat } from '@selvedge/store';
 import { buildRelease } from '../controllers/application/build-release.ts';
@@ -24,7 +26,9 @@ export interface PlanKnowledge {
   readonly release: Release;
   readonly stored: Release | undefined;
   /** What the manifests are compared with: the newest release, if its content is still there. */
-  readonly base: { readonly name: string; readonly manifests: readonly KubeObject[] } | undefined;
+  readonly base:
+    | { readonly name: string; readonly manifests: readonly KubeObject[]; readonly rules: DeliveryRules }
+    | undefined;
   /** Releases of the application. */
   readonly releases: readonly Release[];
   /** Rollouts of the application, newest first. */
@@ -85,5 +89,6 @@ async function readContent(
 ): Promise<PlanKnowledge['base'] | undefined> {
   const bytes = await fleet.findBlob(spec.digest);
   if (bytes === undefined) return undefined;
-  return { name: metadata.name, manifests: JSON.parse(new TextDecoder().decode(bytes)) as KubeObject[] };
+  const content = JSON.parse(new TextDecoder().decode(bytes)) as KubeObject[];
+  return { name: metadata.name, ...splitReleaseContent(content) };
 }

@@ -18,6 +18,7 @@ import type { ObjectStore } from '@selvedge/store';
 import { refuseWeakerGates } from './admit-gates.ts';
 import { admitRemoval, withRemovalFinalizer } from './admit-removal.ts';
 import { withStatus } from './fleet-view.ts';
+import { validateApplyRules } from './validate-apply-rules.ts';
 import { validateStrategy } from './validate-strategy.ts';
 
 /** Its name is a label's value and the beginning of other names. */
@@ -121,6 +122,7 @@ function validateApplication({ metadata, spec }: Application): FieldError[] {
     errors.push(...validateManifests(inline.manifests, path, metadata.namespace ?? ''));
   }
   errors.push(...validateLabelSelector(spec.placement.siteSelector, 'spec.placement.siteSelector'));
+  errors.push(...validateApplyRules(spec.apply, 'spec.apply'));
   errors.push(...validateStrategy(spec.rollout, 'spec.rollout'));
   return errors;
 }

@@ -5,6 +5,8 @@ const { group } = applications;
 /** Who follows whom after a hub lost its memory. */
 const recoveries = ['adopt', 'override'].map((action) => `${sites.plural}/${action}`);
 const tokenText = `${enrollmentTokens.plural}/token`;
+/** Requests to the site itself, in the name of whoever sends them: what they may do there is up to the site. */
+const siteProxy = `${sites.plural}/proxy`;
 const applicationParts = [applications.plural, `${applications.plural}/status`];
 const made = [releases, rollouts, deliveries].map((ref) => ref.plural);
 const statusOfMade = [`${releases.plural}/status`, `${rollouts.plural}/status`];
@@ -62,6 +64,13 @@ export const hubDefaultAccess: DefaultAccess = {
       allow(['update'], group, [`${sites.plural}/finalizers`]),
       allow(['create'], group, [tokenText, ...recoveries]),
     ]),
+    clusterRole('selvedge:site-reader', [allow(['get'], group, [siteProxy])]),
+    // Also exec, attach and port-forward: what upgrades needs `create`. Of no namespace: counts where the role is given everywhere.
+    clusterRole(
+      'selvedge:site-operator',
+      [allow(['get', 'create', 'update', 'patch', 'delete'], group, [siteProxy])],
+      { aggregateTo: 'admin' },
+    ),
     // The backup holds everything, secrets too.
     clusterRole('selvedge:backup', [{ verbs: ['get'], nonResourceURLs: ['/selvedge/v1/backup'] }]),
   ],

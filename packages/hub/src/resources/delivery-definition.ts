@@ -55,6 +55,12 @@ export function deliveryDefinition(view: FleetView): VirtualResourceDefinition {
         },
       },
       {
+        name: 'Drifted',
+        type: 'integer',
+        description: 'Objects that others changed at the site, and that are not put back.',
+        value: (o) => (o as Delivery).status.drift?.length,
+      },
+      {
         name: 'Since',
         type: 'date',
         description: 'How long it has been in this state.',

@@ -68,6 +68,7 @@ export function deliveryObject(row: DeliveryRow, contact: SiteContact): Delivery
       ...(isCurrent && report.progress !== undefined ? { progress: report.progress } : {}),
       ...(isCurrent && report.activatedTime !== undefined ? { activatedTime: report.activatedTime } : {}),
       ...(isCurrent && report.wentBack !== undefined ? { wentBack: report.wentBack } : {}),
+      ...(isCurrent && report.drift !== undefined && report.drift.length > 0 ? { drift: report.drift } : {}),
       sinceTime: isCurrent ? report.sinceTime : row.assignedAt,
       ...(report === undefined
         ? {}

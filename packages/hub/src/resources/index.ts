@@ -1,6 +1,7 @@
 import { applications, type ObjectClient, resourceName, secrets } from '@selvedge/api';
 import {
   accessDefinitions,
+  type ConnectSubresource,
   type ResourceDefinition,
   resourceQuotaDefinition,
   type ReviewDefinition,
@@ -23,6 +24,8 @@ export interface HubResourceOptions extends FleetViewOptions {
   readonly issueEnrollmentToken: IssueToken;
   /** What actions write with, as the hub itself; asked for only once the API server is there. */
   readonly client: () => ObjectClient;
+  /** `sites/NAME/proxy`; absent: not served. */
+  readonly siteProxy?: ConnectSubresource;
   /** Asks image registries for sizes; absent: they are not asked. */
   readonly imageSizes?: ImageSizes | undefined;
 }

@@ -10,22 +10,26 @@ import {
   siteSpecSchema,
   siteStatusSchema,
 } from '@selvedge/api';
-import type { ResourceDefinition, SubresourceAction } from '@selvedge/apiserver';
+import type { ConnectSubresource, ResourceDefinition, SubresourceAction } from '@selvedge/apiserver';
 import type { DeliveryRow } from '@selvedge/store';
 import { admitRemoval, withRemovalFinalizer } from './admit-removal.ts';
+import { evidenceOf } from '../rollout/evidence.ts';
 import { deliveryState } from './delivery-object.ts';
 import { type FleetView, withStatus } from './fleet-view.ts';
 import { requestRecovery, type RecoveryOptions } from './request-recovery.ts';
+import { validateNodeGroups } from './validate-node-groups.ts';
 import { validateDuration } from './validate-strategy.ts';
 import { validateWindows } from './validate-windows.ts';
 
 /** Names of sites are values of labels too. */
 export const maxSiteNameLength = 63;
 
-export function siteDefinition(
-  view: FleetView,
-  { client }: Pick<RecoveryOptions, 'client'>,
-): ResourceDefinition {
+export interface SiteOptions extends Pick<RecoveryOptions, 'client'> {
+  /** `sites/NAME/proxy`; absent: not served. */
+  readonly siteProxy?: ConnectSubresource;
+}
+
+export function siteDefinition(view: FleetView, { client, siteProxy }: SiteOptions): ResourceDefinition {
   const { fleet, clock } = view;
   const recoverBy = (action: 'Adopt' | 'Override'): SubresourceAction => ({
     kind: { group: 'selvedge.dev', version: 'v1alpha1', kind: 'Site' },
@@ -44,6 +48,7 @@ export function siteDefinition(
     admit: admitRemoval(sites),
     decorate: (objects) => decorateSites(objects as readonly Site[], view),
     actions: { adopt: recoverBy('Adopt'), override: recoverBy('Override') },
+    ...(siteProxy ? { connect: { proxy: siteProxy } } : {}),
     columns: [
       {
         name: 'Connectivity',
@@ -141,6 +146,7 @@ function validateSite({ metadata, spec }: Site): FieldError[] {
   }
   errors.push(...validateDuration(spec?.connectivity?.expected, 'spec.connectivity.expected'));
   errors.push(...validateWindows(spec ?? {}, 'spec'));
+  errors.push(...validateNodeGroups(spec?.nodeGroups, 'spec.nodeGroups'));
   for (const name of Object.keys(spec?.variables ?? {})) {
     if (!isVariableName(name)) {
       errors.push(
@@ -192,9 +198,15 @@ async function decorateSites(objects: readonly Site[], view: FleetView): Promise
   });
 }
 
-type ApplicationCounts = Required<NonNullable<SiteStatus['applications']>>;
+type ApplicationCounts = NonNullable<SiteStatus['applications']> & { prepared: number };
 
-const noApplications: ApplicationCounts = { wanted: 0, running: 0, progressing: 0, prepared: 0, failed: 0 };
+const noApplications: ApplicationCounts = {
+  wanted: 0,
+  running: 0,
+  progressing: 0,
+  prepared: 0,
+  failed: 0,
+};
 
 function countApplications(rows: readonly DeliveryRow[]): Map<string, ApplicationCounts> {
   const bySite = new Map<string, ApplicationCounts>();
@@ -211,6 +223,7 @@ function countApplications(rows: readonly DeliveryRow[]): Map<string, Applicatio
     else if (state === 'Failed' || state === 'Refused') counts.failed += 1;
     else counts.progressing += 1;
     if (state === 'Prepared') counts.prepared += 1;
+    if ((evidenceOf(row)?.drift ?? []).length > 0) counts.drifted = (counts.drifted ?? 0) + 1;
   }
   return bySite;
 }

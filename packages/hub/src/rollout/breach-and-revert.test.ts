@@ -288,6 +288,28 @@ describe('a breach with onBreach Pause', () => {
   });
 });
 
+describe('a site without the node groups of the release', () => {
+  test('is not given it and named, and gets it once it has one of them', () => {
+    const fleet = new SimulatedFleet(waves, shops(3));
+    fleet.releaseNodeGroups = ['edge', 'region'];
+    for (const name of shops(3)) fleet.site(name).nodeGroups.add(name === 'shop-1' ? 'region' : 'edge');
+    fleet.step();
+    const [canary = ''] = fleet.assigned();
+    const other = shops(3).find((name) => name !== canary) ?? '';
+    fleet.site(other).nodeGroups.clear();
+    fleet.site(other).nodeGroups.add('office');
+    const plan = fleet.settle();
+    assert.equal(plan.status.phase, 'Paused');
+    assert.equal(plan.verdict, undefined);
+    const said = /NoNodeGroup: .* have none of edge, region: there is office/;
+    assert.match(plan.status.message ?? '', said);
+    assert.ok(!fleet.assigned().includes(other));
+    fleet.site(other).nodeGroups.add('edge');
+    fleet.settle();
+    assert.equal(fleet.status?.phase, 'Completed');
+  });
+});
+
 describe('a site without a variable', () => {
   test('is not given the release and named; it pauses, and condemns nothing', () => {
     const fleet = new SimulatedFleet(waves, shops(3));

@@ -13,6 +13,8 @@ export interface SiteFacts {
   readonly isOverdue: boolean;
   /** Names of the variables that the site defines. */
   readonly variables: ReadonlySet<string>;
+  /** Names of the groups of its nodes. */
+  readonly nodeGroups: ReadonlySet<string>;
   /**
    * Why nothing that the hub wants is followed there, though it is in touch: a hold of the whole site (by the hub or a person), a
    * state that it refuses, a hub that is behind it. Such a site is neither pending nor failed.
@@ -33,6 +35,13 @@ export interface ReleaseFacts extends ReleaseName {
   readonly number: number;
 }
 
+/** What a site has to have to be given the release. */
+export interface ReleaseNeeds {
+  readonly variables: readonly string[];
+  /** One of them; none named: nothing is asked for. */
+  readonly nodeGroups: readonly string[];
+}
+
 /** What people said of this rollout. */
 export interface RolloutControl {
   /** By the Application or the Rollout. */
@@ -50,7 +59,7 @@ export interface RolloutInput {
   /** When the Rollout object was made: rows that were adopted after it wait for a newer one. */
   readonly created: number;
   readonly applicationUid: string;
-  readonly release: ReleaseFacts & { readonly variables: readonly string[] };
+  readonly release: ReleaseFacts & ReleaseNeeds;
   /** Other Releases of the application that still exist, in no order. */
   readonly others: readonly ReleaseFacts[];
   readonly strategy: RolloutStrategy;

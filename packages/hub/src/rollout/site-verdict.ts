@@ -3,6 +3,7 @@ import type { DeliveryRow } from '@selvedge/store';
 import { type Deadline, deadlineOf, hasSpokenSince } from './deadlines.ts';
 import { evidenceOf, isOwn } from './evidence.ts';
 import type { RolloutInput, SiteFacts } from './rollout-input.ts';
+import { siteLack } from './site-lack.ts';
 
 /**
  * What is known of one site and the release of the rollout.
@@ -11,7 +12,8 @@ import type { RolloutInput, SiteFacts } from './rollout-input.ts';
  * - pending, prepared: in touch, and may still answer; `deadline` is when it will have failed.
  * - held: in touch, but a person, or the Site, holds changes back there, or it follows another state.
  * - away, overdue: silent, so nothing follows from its silence.
- * - blocked: it cannot take the release, for a reason of its own: a variable is missing, its disk is too small, its link too slow.
+ * - blocked: it cannot take the release, for a reason of its own: a variable or node group is missing, its disk is too
+ *   small, its link too slow.
  *   That counts for pausing, and is no evidence against the release.
  */
 export type SiteVerdict =
@@ -49,14 +51,8 @@ function isOwnLack({ state, reason, activatedTime }: NonNullable<DeliveryRow['re
 }
 
 function judgeUnassigned(site: SiteFacts, row: DeliveryRow | undefined, input: RolloutInput): SiteVerdict {
-  const missing = input.release.variables.filter((name) => !site.variables.has(name));
-  if (missing.length > 0) {
-    return {
-      verdict: 'blocked',
-      reason: 'VariableUndefined',
-      message: `the Site's spec.variables do not define ${missing.join(', ')}`,
-    };
-  }
+  const lack = siteLack(site, input.release);
+  if (lack !== undefined) return { verdict: 'blocked', ...lack };
   if (site.connectedSince === undefined) return silent(site);
   if (site.held !== undefined) return { verdict: 'held', ...site.held };
   if (row !== undefined && isAdopted(row, input)) {

@@ -31,8 +31,21 @@ describe('hub options', () => {
     assert.equal(new Set(names).size, names.length);
   });
 
+  test('the address for other hubs is an origin, and taken as it is', () => {
+    assert.equal(resolveHubOptions(base).peerUrl, undefined);
+    for (const peerUrl of ['https://10.0.0.7:6480', 'https://[fd00::1]:1', 'https://hub-2.example']) {
+      assert.equal(resolveHubOptions({ ...base, peerUrl }).peerUrl?.origin, peerUrl);
+    }
+  });
+
   test('what is wrong is named by its flag', () => {
     const wrong: [object, RegExp][] = [
+      [{ peerUrl: '10.0.0.7:6480' }, /--peer-url .*"10\.0\.0\.7:6480"/],
+      [{ peerUrl: 'http://10.0.0.7:6480' }, /--peer-url/],
+      [{ peerUrl: 'https://10.0.0.7:6480/hub' }, /--peer-url/],
+      [{ peerUrl: 'https://10.0.0.7:6480?x=1' }, /--peer-url/],
+      [{ peerUrl: 'https://me:secret@10.0.0.7:6480' }, /--peer-url/],
+      [{ peerUrl: '' }, /--peer-url/],
       [{ data: ' ' }, /--data/],
       [{ listen: '6480' }, /--listen/],
       [{ listen: 'host:99999' }, /--listen/],

@@ -9,6 +9,7 @@ import {
 } from './authentication-options.ts';
 import type { RemovalLimits } from '../removal/judge-removal.ts';
 import { HubOptionError } from './hub-option-error.ts';
+import { type PeerFlags, resolvePeerUrl } from './peer-options.ts';
 import { type RegistryFlags, type RegistryOptions, resolveRegistryOptions } from './registry-options.ts';
 import { type RemovalFlags, resolveRemovalOptions } from './removal-options.ts';
 import { resolveStoreOptions, type StoreFlags, type StoreOptions } from './store-options.ts';
@@ -22,6 +23,7 @@ export interface HubOptions
     ServingFlags,
     StoreFlags,
     RemovalFlags,
+    PeerFlags,
     RegistryFlags {
   /** Data directory; made when missing. */
   readonly data: string;
@@ -48,6 +50,8 @@ export interface ResolvedHubOptions {
   readonly port: number;
   /** Empty: derived from host and the port in use. */
   readonly advertise: readonly URL[];
+  /** Where other hubs on the database reach this one; absent: derived. */
+  readonly peerUrl: URL | undefined;
   readonly syncWaitSeconds: number;
   /** A site that was heard of within this time is Connected: one long-poll and the way to the next. */
   readonly connectedWithinSeconds: number;
@@ -79,6 +83,7 @@ export function resolveHubOptions(options: HubOptions): ResolvedHubOptions {
     registries: resolveRegistryOptions(options),
     ...parseListen(options.listen ?? '0.0.0.0:6480'),
     advertise: (options.advertise ?? []).map(parseAdvertise),
+    peerUrl: resolvePeerUrl(options),
     syncWaitSeconds,
     connectedWithinSeconds: syncWaitSeconds + connectedGraceSeconds,
     maxInWork: 1000,

@@ -99,6 +99,13 @@ export class HubTls {
     };
   }
 
+  /** PEM: our own authority, and the very certificate that was given, which every hub of the fleet shows then. */
+  peerAuthorities(): string[] {
+    const own = this.#o.identity.caCertificate;
+    if (!this.#o.files.servingFiles || !this.#inUse) return [own];
+    return [own, new X509Certificate(this.#inUse.cert).toString()];
+  }
+
   async #read(): Promise<TlsMaterial> {
     const { identity, files } = this.#o;
     const clientCa = identity.caCertificate + (await readClientCa(files.clientCaFile));

@@ -21,11 +21,13 @@ import {
 } from './hub-options.ts';
 import { HubTls } from './hub-tls.ts';
 import { listenError } from './listen-error.ts';
+import { addLinkMetrics } from './link-metrics.ts';
 import { addFleetMetrics } from './fleet-metrics.ts';
 import { openAuditLog } from './open-audit-log.ts';
 import { openHubStore } from './open-hub-store.ts';
 import { openImageSizes } from './registry-options.ts';
 import { renewPeriodically } from './renew-periodically.ts';
+import { peersOf } from './peer-options.ts';
 import { addRolloutMetrics } from './rollout-metrics.ts';
 
 /** A hub that serves. */
@@ -80,6 +82,7 @@ async function startParts(
     connectedWithinSeconds,
     issueEnrollmentToken: tokenIssuer({ identity, clock, hubUrls: () => advertised }),
     client: () => api.client(gatewayUser),
+    siteProxy: { connect: (request) => gateway.link.connect(request) },
     imageSizes: openImageSizes(options.registries, { clock, logger }),
   });
   const stopAuthentication = new AbortController();
@@ -136,6 +139,9 @@ async function startParts(
     clock,
     logger,
     random,
+    peers: peersOf(options, () => ({ port: listener.port, tls })),
+    connectedWithinSeconds,
+    hubUrls: () => advertised,
     syncWaitSeconds: options.syncWaitSeconds,
     maxInWork: options.maxInWork,
   });
@@ -146,6 +152,7 @@ async function startParts(
     connectedWithinSeconds,
     gateway,
   });
+  addLinkMetrics(api.metrics.registry, gateway.link);
   addRolloutMetrics(api.metrics.registry, { objects: store.objects, fleet, clock });
 
   const names = certificateNames(options);

@@ -1,10 +1,12 @@
 import {
   type Application,
   canonicalJson,
+  deliveryRules,
   describeManifests,
   type KubeObject,
   type OwnerReference,
   type Release,
+  releaseContent,
   releaseName,
 } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
@@ -18,7 +20,8 @@ export interface BuiltRelease {
 export function buildRelease(application: Application): BuiltRelease {
   const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
   const { name, namespace = '' } = application.metadata;
-  const bytes = () => new TextEncoder().encode(canonicalJson(manifests));
+  const rules = deliveryRules(application.spec);
+  const bytes = () => new TextEncoder().encode(canonicalJson(releaseContent(manifests, rules, name)));
   const content = bytes();
   const digest = sha256Digest(content);
   return {
@@ -37,6 +40,8 @@ export function buildRelease(application: Application): BuiltRelease {
         digest,
         sizeBytes: content.length,
         ...describeManifests(manifests, namespace),
+        ...(rules.nodeGroups === undefined ? {} : { nodeGroups: [...rules.nodeGroups] }),
+        ...(rules.apply === undefined ? {} : { apply: rules.apply }),
       },
     },
   };

@@ -24,7 +24,7 @@ export async function ensureRelease(
       ctx.recorder.record(application, {
         type: 'Normal',
         reason: 'ReleaseCreated',
-        message: `Release ${name} made of ${counted(release.spec.resources?.length ?? 0, 'manifest')}`,
+        message: `Release ${name} made of ${counted(release.spec.resources?.length ?? 0, 'manifest')}${rulesText(release)}`,
       });
       return { release: made };
     } catch (error) {
@@ -32,6 +32,15 @@ export async function ensureRelease(
       throw conflict(releases, name, 'it was made at the same time');
     }
   });
+}
+
+/** That there is more to it than its manifests. */
+function rulesText({ spec }: Release): string {
+  const rules = [
+    ...(spec.apply === undefined ? [] : ['rules of spec.apply']),
+    ...(spec.nodeGroups === undefined ? [] : [`node groups ${spec.nodeGroups.join(', ')}`]),
+  ];
+  return rules.length === 0 ? '' : ` with ${rules.join(' and ')}`;
 }
 
 async function adopt(

@@ -10,7 +10,7 @@ import type { DeliveryRow } from '@selvedge/store';
 import type { RolloutControl, RolloutInput } from '../../rollout/rollout-input.ts';
 import { isOwnedBy } from '../application/build-release.ts';
 import type { ControllerContext } from '../controller-context.ts';
-import { releaseFacts } from './release-facts.ts';
+import { releaseFacts, releaseNeeds } from './release-facts.ts';
 import { rolloutNumber } from './rollout-history.ts';
 import { siteFacts } from './site-facts.ts';
 
@@ -54,7 +54,7 @@ export async function observeRollout(
       number: rolloutNumber(rollout),
       created: Date.parse(rollout.metadata.creationTimestamp ?? ''),
       applicationUid: uid,
-      release: { ...releaseFacts(release, history), variables: release.spec.variables ?? [] },
+      release: { ...releaseFacts(release, history), ...releaseNeeds(release) },
       others: own.filter((item) => item !== release).map((item) => releaseFacts(item, history)),
       strategy: rollout.spec.strategy,
       control: controlOf(application, rollout),

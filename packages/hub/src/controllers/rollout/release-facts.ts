@@ -1,5 +1,5 @@
 import type { Release, Rollout } from '@selvedge/api';
-import type { ReleaseFacts } from '../../rollout/rollout-input.ts';
+import type { ReleaseFacts, ReleaseNeeds } from '../../rollout/rollout-input.ts';
 import { rolloutNumber } from './rollout-history.ts';
 
 /** What a rollout has to know of a Release. `history`: the application's rollouts, newest first. */
@@ -16,6 +16,11 @@ export function releaseFacts({ metadata, spec, status }: Release, history: reado
     isApproved: status?.approvedTime !== undefined || hasPassed,
     number: latest ? rolloutNumber(latest) : 0,
   };
+}
+
+/** What a site has to have for it. */
+export function releaseNeeds({ spec }: Release): ReleaseNeeds {
+  return { variables: spec.variables ?? [], nodeGroups: spec.nodeGroups ?? [] };
 }
 
 /** A Rollout of the same name that was made later condemned nothing. */

@@ -20,6 +20,7 @@ export function siteFacts(site: Site, lastSeenAt?: string, listensSince = 0): Si
     ...(lastSeenAt === undefined ? {} : { lastSeen: Date.parse(lastSeenAt) }),
     isOverdue: connected?.reason === 'Overdue',
     variables: new Set(Object.keys(spec?.variables ?? {})),
+    nodeGroups: new Set((spec?.nodeGroups ?? []).map(({ name }) => name)),
     ...(held ? { held } : {}),
   };
 }

@@ -18,6 +18,7 @@ export class SimulatedSite extends SimulatedAgent {
   held: SiteFacts['held'];
   labels: Record<string, string> = {};
   readonly variables = new Set<string>();
+  readonly nodeGroups = new Set<string>();
 }
 
 interface SimulatedRelease {
@@ -50,6 +51,7 @@ export class SimulatedFleet {
   waivedWaves = new Set<string>();
   release = 'a';
   releaseVariables: string[] = [];
+  releaseNodeGroups: string[] = [];
   rollout = 0;
   created = startTime;
   #epoch = 0;
@@ -118,7 +120,7 @@ export class SimulatedFleet {
       number: this.rollout,
       created: this.created,
       applicationUid,
-      release: { ...own, variables: this.releaseVariables },
+      release: { ...own, variables: this.releaseVariables, nodeGroups: this.releaseNodeGroups },
       others,
       strategy: this.strategy,
       control: {
@@ -295,6 +297,7 @@ export class SimulatedFleet {
       ...(lastSeen === undefined ? {} : { lastSeen }),
       isOverdue: site.isOverdue,
       variables: site.variables,
+      nodeGroups: site.nodeGroups,
       ...(site.held === undefined ? {} : { held: site.held }),
     };
   }

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type DesiredState, type SitePolicy, sitePolicy } from '@selvedge/api';
+import { stateDigest } from '@selvedge/api/node';
+import { BodyReader } from './body-reader.ts';
+import { parseHeldState } from './parse-held-state.ts';
+
+const stateWith = (policy: SitePolicy): DesiredState => ({
+  hubId: 'hub',
+  site: 'shop-1',
+  siteUid: 'uid',
+  epoch: 3,
+  variables: {},
+  policy,
+  items: [],
+  tombstones: [],
+});
+
+function parse(policy: unknown): DesiredState {
+  const reader = new BodyReader('state');
+  const state = stateWith(policy as SitePolicy);
+  const held = parseHeldState(reader, { signed: 'x', state: JSON.parse(JSON.stringify(state)) }, 'held');
+  reader.finish();
+  return held.state;
+}
+
+describe('a held state', () => {
+  test('keeps node groups and link as they were signed', () => {
+    const policy = sitePolicy({
+      nodeGroups: [
+        { name: 'every' },
+        {
+          name: 'edge',
+          nodeSelector: { 'a.io/b': 'c' },
+          tolerations: [
+            { operator: 'Exists' },
+            { key: 'k', operator: 'Equal', value: 'v', effect: 'NoExecute', tolerationSeconds: 0 },
+          ],
+        },
+      ],
+      link: 'Full',
+    });
+    assert.equal(stateDigest(parse(policy)), stateDigest(stateWith(policy)));
+    assert.equal(parse({ timeZone: 'UTC' }).policy.link, undefined);
+  });
+
+  const wrong: readonly (readonly [field: string, policy: object])[] = [
+    ['policy.link', { link: 'Everything' }],
+    ['policy.nodeGroups[0].nodeSelector[a]', { nodeGroups: [{ name: 'a', nodeSelector: { a: 1 } }] }],
+    [
+      'policy.nodeGroups[0].tolerations[0].effect',
+      { nodeGroups: [{ name: 'a', tolerations: [{ effect: 'No' }] }] },
+    ],
+    ['policy.nodeGroups', { nodeGroups: {} }],
+  ];
+  for (const [field, policy] of wrong) {
+    test(`with a wrong ${field} is refused`, () => {
+      const message = `held.state.${field}`;
+      assert.throws(
+        () => parse({ timeZone: 'UTC', ...policy }),
+        (error: Error) => error.message.includes(message),
+      );
+    });
+  }
+});
