@@ -160,6 +160,32 @@ describe('the CLI on a hub', () => {
     assert.equal(claims.token, 'site-shop-2');
   });
 
+  test('site manifest prints what kubectl applies, or its address, and refuses what cannot be installed', async () => {
+    const printed = await cli(
+      'site',
+      'manifest',
+      'plant',
+      '--rbac',
+      'minimal',
+      '--hub-url',
+      'https://relay:1',
+    );
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.match(printed.stdout, /^---\napiVersion: v1\nkind: Namespace\n/);
+    assert.doesNotMatch(printed.stdout, /selvedge-agent-applications/);
+    const token = /token: selvedge1\.([\w-]+)/.exec(printed.stdout)?.[1] ?? '';
+    const claims = JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as EnrollmentTokenClaims;
+    assert.deepEqual([claims.token, claims.hubs], ['site-plant', ['https://relay:1']]);
+    const address = await cli('site', 'manifest', 'plant', '--url');
+    assert.equal(address.code, 0, address.stderr);
+    assert.match(address.stdout, /^https:\/\/\S+\/enroll\/\S+\n$/);
+    assert.match(address.stderr, /Good for 15m/);
+    const wrong = await cli('site', 'manifest', 'plant', '--allow', 'a b');
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /"a b" has to be a resource/);
+    assert.equal((await cli('site', 'manifest', 'plant', '--url', '--hub-url', 'https://relay:1')).code, 2);
+  });
+
   test('a token that somebody else made is never replaced', async () => {
     await hub.client.create<EnrollmentToken>(enrollmentTokens, {
       apiVersion: 'selvedge.dev/v1alpha1',

@@ -66,6 +66,35 @@ const planOf = (status: Partial<ApplicationPlanStatus> = {}): ApplicationPlan =>
 });
 
 describe('a plan for people', () => {
+  test('fields that cannot be changed in place, missing node groups and other rules are named', () => {
+    const advice = 'give it another name';
+    const change = { resource: 'Deployment/till', fields: ['spec.selector'], advice } as const;
+    const plan = planOf({
+      immutableChanges: [{ ...change, fields: [...change.fields], outcome: 'Refused' }],
+      missingNodeGroups: { count: 1, names: ['b'], nodeGroups: ['cloud', 'edge'] },
+      rules: { diff: '@@ -0,0 +1,2 @@\n+apply:\n+  drift: Report' },
+    });
+    assert.equal(needsPerson(plan), true);
+    const text = renderPlan(plan, now, plainPaint);
+    assert.match(
+      text,
+      /✗ Deployment\/till: spec\.selector cannot be changed in place, so sites refuse the release: give it another name/,
+    );
+    assert.match(
+      text,
+      /✗ none of the node groups cloud, edge is there at 1 site \(b\): it would not be offered/,
+    );
+    assert.match(
+      text,
+      /Rules \(spec\.apply, node groups\):\n {4}@@ -0,0 \+1,2 @@\n {4}\+apply:\n {4}\+ {2}drift: Report/,
+    );
+    const replaced = planOf({
+      immutableChanges: [{ ...change, fields: [...change.fields], outcome: 'Replaced' }],
+    });
+    assert.equal(needsPerson(replaced), false);
+    assert.match(renderPlan(replaced, now, plainPaint), /! Deployment\/till: spec\.selector cannot/);
+  });
+
   test('what changes, where, when, how much, and what is not known', () => {
     const plan = planOf();
     assert.equal(needsPerson(plan), false);

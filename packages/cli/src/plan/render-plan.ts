@@ -18,7 +18,9 @@ export function needsPerson({ status }: ApplicationPlan): boolean {
   return (
     status.release.condemned !== undefined ||
     status.removal?.isHeld === true ||
-    status.missingVariables.length > 0
+    status.missingVariables.length > 0 ||
+    status.missingNodeGroups !== undefined ||
+    (status.immutableChanges ?? []).some(({ outcome }) => outcome === 'Refused')
   );
 }
 
@@ -30,6 +32,7 @@ export function renderPlan(plan: ApplicationPlan, now: Date, paint: Paint): stri
     obstacles(status, paint),
     sitesPart(status, paint),
     manifestsPart(status, paint),
+    rulesPart(status, paint),
     wavesPart(status.waves, now, paint),
     bytesPart(status.bytes, paint),
     status.notes.map((note) => `${paint('faint', 'Note:')} ${printable(note)}`).join('\n'),
@@ -52,7 +55,9 @@ function headline({ metadata, status }: ApplicationPlan, paint: Paint): string {
   return `${name} ${changeWords[status.change]}: release ${status.release.name}${base}`;
 }
 
-function obstacles({ release, removal, missingVariables }: ApplicationPlanStatus, paint: Paint): string {
+function obstacles(status: ApplicationPlanStatus, paint: Paint): string {
+  const { release, removal, missingVariables, missingNodeGroups, immutableChanges = [] } = status;
+  const cautions: string[] = [];
   const lines: string[] = [];
   if (release.condemned !== undefined) {
     const { rollout, message } = release.condemned;
@@ -63,7 +68,21 @@ function obstacles({ release, removal, missingVariables }: ApplicationPlanStatus
   for (const { variable, ...sites } of missingVariables) {
     lines.push(`variable ${variable} is missing at ${sitesText(sites)}: it would not be offered there`);
   }
-  return lines.map((line) => `${paint('bad', '✗')} ${printable(line)}`).join('\n');
+  if (missingNodeGroups !== undefined) {
+    const { nodeGroups, ...sites } = missingNodeGroups;
+    lines.push(
+      `none of the node groups ${nodeGroups.join(', ')} is there at ${sitesText(sites)}: it would not be offered there`,
+    );
+  }
+  for (const { resource, fields, outcome, advice } of immutableChanges) {
+    const what = `${resource}: ${fields.join(', ')} cannot be changed in place`;
+    if (outcome === 'Refused') lines.push(`${what}, so sites refuse the release: ${advice}`);
+    else cautions.push(`${what}: ${advice}`);
+  }
+  return [
+    ...lines.map((line) => `${paint('bad', '✗')} ${printable(line)}`),
+    ...cautions.map((line) => `${paint('caution', '!')} ${printable(line)}`),
+  ].join('\n');
 }
 
 function sitesPart({ sites }: ApplicationPlanStatus, paint: Paint): string {
@@ -90,6 +109,15 @@ function manifestsPart({ manifests }: ApplicationPlanStatus, paint: Paint): stri
     return diff === '' ? title : [title, ...lines].join('\n');
   });
   return [`Manifests${unchanged}:`, ...blocks].join('\n');
+}
+
+/** `spec.apply` and the node groups: they are no manifest, and go out as one. */
+function rulesPart({ rules }: ApplicationPlanStatus, paint: Paint): string {
+  if (rules === undefined) return '';
+  return [
+    'Rules (spec.apply, node groups):',
+    ...rules.diff.split('\n').map((line) => `    ${paintLine(line, paint)}`),
+  ].join('\n');
 }
 
 function paintLine(line: string, paint: Paint): string {

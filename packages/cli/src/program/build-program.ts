@@ -8,6 +8,7 @@ import { addStoreCommands } from '../hub/store-commands.ts';
 import { addRegistryFlags } from '../hub/registry-flags.ts';
 import { addRemovalFlags } from '../hub/removal-flags.ts';
 import { addServingFlags } from '../hub/serving-flags.ts';
+import { addLinkCommands } from '../link/add-link-commands.ts';
 import { addPlanCommand } from '../plan/add-plan-command.ts';
 import { addRemovalCommands } from '../removal/add-removal-commands.ts';
 import { addRolloutCommands } from '../rollout/add-rollout-commands.ts';
@@ -22,6 +23,7 @@ Exit codes:
   1  what was asked about is in trouble, or the request failed
   2  wrong usage: the command line, or no usable kubeconfig
   3  the hub cannot be reached
+  exec exits as the command does that it runs.
 
 Environment:
   SELVEDGE_KUBECONFIG, KUBECONFIG  kubeconfig when --kubeconfig is not given
@@ -31,7 +33,7 @@ Environment:
 Everything else is done with kubectl and the same kubeconfig.`;
 
 /** The command line. Each action loads its command only when it runs. */
-export function buildProgram(ctx: CommandContext, exit: (code: ExitCode) => void): Command {
+export function buildProgram(ctx: CommandContext, exit: (code: number) => void): Command {
   const program = new Command('selvedge')
     .description('One control plane for applications in the cloud and at thousands of edge sites.')
     .option('--kubeconfig <file>', 'how to reach the hub')
@@ -52,6 +54,7 @@ export function buildProgram(ctx: CommandContext, exit: (code: ExitCode) => void
   addRolloutCommands(program, ctx, exit);
   addRemovalCommands(program, ctx, exit);
   addSite(program, ctx, exit);
+  addLinkCommands(program, ctx, exit);
   program
     .command('version')
     .description('version of this program')
@@ -76,6 +79,7 @@ function addHub(program: Command, ctx: CommandContext, exit: (code: ExitCode) =>
     .option('--data <dir>', 'folder for everything that lasts; made when it does not exist')
     .option('--listen <host:port>', 'address to listen at (default 0.0.0.0:6480)')
     .option('--advertise <url>', 'address that sites and people reach the hub at; may be repeated', collect)
+    .option('--peer-url <url>', 'address at which other hubs on the same PostgreSQL reach this one')
     .option('--sync-wait <duration>', 'how long a request of a site may wait for news (default 50s)')
     .addOption(
       new Option('--log-level <level>', 'least level to log').choices(['debug', 'info', 'warn', 'error']),

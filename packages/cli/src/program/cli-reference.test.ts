@@ -28,6 +28,7 @@ const commands = [
   ['rollout', 'history'],
   ['site', 'list'],
   ['site', 'show'],
+  ['site', 'manifest'],
   ['site', 'token'],
   ['site', 'revoke'],
   ['site', 'hold'],
@@ -37,6 +38,9 @@ const commands = [
   ['removal', 'list'],
   ['removal', 'show'],
   ['removal', 'approve'],
+  ['kubeconfig'],
+  ['logs'],
+  ['exec'],
   ['version'],
 ];
 

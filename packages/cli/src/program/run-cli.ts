@@ -1,13 +1,13 @@
 import { CommanderError } from 'commander';
 import { buildProgram } from './build-program.ts';
-import { type ExitCode, exitCode } from './exit-code.ts';
+import { exitCode } from './exit-code.ts';
 import { type CliProcess, commandContext } from './terminal.ts';
 
 export type { CliProcess } from './terminal.ts';
 
 /** Runs one command line; never throws. Returns how the process is to exit. */
-export async function runCli(process: CliProcess): Promise<ExitCode> {
-  let result: ExitCode = exitCode.ok;
+export async function runCli(process: CliProcess): Promise<number> {
+  let result: number = exitCode.ok;
   const program = buildProgram(commandContext(process), (code) => {
     result = code;
   });

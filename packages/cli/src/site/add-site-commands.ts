@@ -8,6 +8,7 @@ import {
   positiveInteger,
 } from '../program/shared-options.ts';
 import type { CommandContext } from '../program/terminal.ts';
+import { addManifestCommand } from './add-manifest-command.ts';
 import { addSiteChanges } from './add-site-changes.ts';
 
 export function addSite(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {
@@ -66,5 +67,6 @@ export function addSite(program: Command, ctx: CommandContext, exit: (code: Exit
       const options = command.optsWithGlobals<GlobalOptions & { yes?: boolean }>();
       exit(await revokeCommand({ ...options, site: name }, ctx));
     });
+  addManifestCommand(site, ctx, exit);
   addSiteChanges(site, ctx, exit);
 }

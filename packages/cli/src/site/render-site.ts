@@ -5,6 +5,7 @@ import { type Cell, renderTable } from '../render/table.ts';
 import { connectivityTone } from '../status/render-status.ts';
 import { faultyConditions } from '../status/status-report.ts';
 import { lifeFacts } from './life-facts.ts';
+import { inventoryFacts, renderInventory } from './render-inventory.ts';
 
 /** One site for people: who speaks for it, what it is, what runs there. */
 export function renderSite(
@@ -15,7 +16,8 @@ export function renderSite(
   const faults = faultyConditions(site).map((c) => `${paint('bad', '✗')} ${printable(c.message)}`);
   return [
     faults.join('\n'),
-    renderFacts([...factsOf(site, now, paint), ...lifeFacts(site, now)], paint),
+    renderFacts([...factsOf(site, now, paint), ...lifeFacts(site, now), ...inventoryFacts(site, now)], paint),
+    ...renderInventory(site, paint),
     renderFollowed(site, paint),
     renderDeliveries(deliveries, now, paint),
   ]
@@ -92,8 +94,9 @@ function deliveryCells({ metadata, spec, status }: Delivery, now: Date): Cell[] 
   ];
 }
 
-function explanation({ reason, message, waiting }: Delivery['status']): string {
-  const why = [reason, message].filter(Boolean).join(': ');
+function explanation({ reason, message, waiting, drift = [] }: Delivery['status']): string {
+  const drifted = drift.length === 0 ? '' : `others changed ${drift.join('; ')}`;
+  const why = [[reason, message].filter(Boolean).join(': '), drifted].filter(Boolean).join('; ');
   if (waiting === undefined) return why;
   const until = waiting.until === undefined ? '' : ` until ${waiting.until}`;
   const waits = `waits for ${waiting.reason}${until}${waiting.message ? `: ${waiting.message}` : ''}`;

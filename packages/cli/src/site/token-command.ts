@@ -4,6 +4,7 @@ import {
   isAlreadyExists,
   isConflict,
   isNotFound,
+  type InstallWish,
   type KubeObject,
   type Site,
   sites,
@@ -23,17 +24,13 @@ export interface TokenOptions extends ConnectOptions, TokenWish {
 
 /** stdout is the token and nothing else, so `selvedge site token NAME > FILE` is all a script needs. */
 export const tokenCommand: Command<TokenOptions> = async (options, ctx) => {
-  for (const url of options.hubUrls ?? []) {
-    if (URL.parse(url)?.protocol !== 'https:') {
-      throw new UsageError(`--hub-url ${JSON.stringify(url)} is not an https:// address`);
-    }
-  }
+  const hubUrls = checkHubUrls(options.hubUrls);
   const wanted = wantedToken(options);
   await using hub = await connect(options, ctx.process);
   const now = ctx.process.clock.now();
   const token = await ensureToken(hub.client, wanted, now);
-  const issued = await readTokenText(hub.client, token.metadata.name);
-  const text = options.hubUrls?.length ? withHubAddresses(issued, options.hubUrls) : issued;
+  const { token: issued } = await readToken(hub.client, token.metadata.name);
+  const text = hubUrls.length > 0 ? withHubAddresses(issued, hubUrls) : issued;
   const expires = expiryOf(token);
   if (options.output !== 'table') {
     const document = {
@@ -59,10 +56,24 @@ export const tokenCommand: Command<TokenOptions> = async (options, ctx) => {
   return exitCode.ok;
 };
 
+/** Throws UsageError for what agents cannot use. */
+export function checkHubUrls(urls: readonly string[] = []): readonly string[] {
+  for (const url of urls) {
+    if (URL.parse(url)?.protocol !== 'https:') {
+      throw new UsageError(`--hub-url ${JSON.stringify(url)} is not an https:// address`);
+    }
+  }
+  return urls;
+}
+
 const maxAttempts = 5;
 
 /** Makes the token, or takes the one that is there when it is still good; an unfit one of ours is replaced. */
-async function ensureToken(client: HttpClient, wanted: EnrollmentToken, now: Date): Promise<EnrollmentToken> {
+export async function ensureToken(
+  client: HttpClient,
+  wanted: EnrollmentToken,
+  now: Date,
+): Promise<EnrollmentToken> {
   const { name } = wanted.metadata;
   for (let attempt = 1; ; attempt++) {
     const present = await client.find<EnrollmentToken>(enrollmentTokens, { name });
@@ -85,23 +96,40 @@ async function ensureToken(client: HttpClient, wanted: EnrollmentToken, now: Dat
   }
 }
 
-async function readTokenText(client: HttpClient, name: string): Promise<string> {
+/** What the hub says of a token: its text and, when `install` is asked for, addresses of manifests. */
+export interface IssuedToken {
+  readonly token: string;
+  readonly installUrls?: readonly string[];
+  readonly installExpirationTimestamp?: string;
+}
+
+export async function readToken(
+  client: HttpClient,
+  name: string,
+  install?: InstallWish,
+): Promise<IssuedToken> {
   const answer = await client.request<KubeObject>({
     method: 'POST',
     path: resourcePath(enrollmentTokens, { name, subresource: 'token' }),
-    body: { apiVersion: 'selvedge.dev/v1alpha1', kind: 'EnrollmentTokenRequest', metadata: { name } },
+    body: {
+      apiVersion: 'selvedge.dev/v1alpha1',
+      kind: 'EnrollmentTokenRequest',
+      metadata: { name },
+      ...(install === undefined ? {} : { spec: { install } }),
+    },
   });
-  const token = (answer['status'] as { token?: unknown } | undefined)?.token;
+  const status = answer['status'] as Partial<IssuedToken> | undefined;
+  const token = status?.token;
   if (typeof token !== 'string' || token === '') {
     throw new CommandError(
       'the hub answered without a token',
       'Check that hub and selvedge have one version.',
     );
   }
-  return token;
+  return { ...status, token };
 }
 
-async function hintAtExistingSite(
+export async function hintAtExistingSite(
   client: HttpClient,
   { site: name, labels }: TokenOptions,
   hint: (line: string) => void,

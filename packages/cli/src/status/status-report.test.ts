@@ -59,6 +59,18 @@ shop-2   Away           25h              1         1        0   0.1.0`,
     );
   });
 
+  test('what others changed at a site is a warning, and no trouble', () => {
+    const applications = { wanted: 2, running: 2, progressing: 0, failed: 0, drifted: 1 };
+    const report = buildStatusReport({
+      now,
+      sites: [sampleSite('shop-1', { status: { connectivity: 'Connected', applications } })],
+      applications: [],
+      rollouts: [],
+    });
+    assert.equal(isInTrouble(report), false);
+    assert.match(report.problems[0]?.message ?? '', /^1 application is not as the release says/);
+  });
+
   test('many problems are counted, not all shown', () => {
     const failures = Array.from({ length: 20 }, (_, i) => ({ site: `s${i}`, reason: 'X', message: 'y' }));
     const report = buildStatusReport({

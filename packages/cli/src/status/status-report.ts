@@ -113,6 +113,12 @@ function siteProblems(site: Site): Problem[] {
       command,
     }),
   );
+  const drifted = site.status?.applications?.drifted ?? 0;
+  if (drifted > 0) {
+    const what = drifted === 1 ? '1 application is' : `${drifted} applications are`;
+    const message = `${what} not as the release says: others changed something, which is not put back`;
+    faults.push({ severity: 'warning', about, message, command });
+  }
   if (site.status?.connectivity !== 'Overdue') return faults;
   const expected = site.spec?.connectivity?.expected ?? '24h';
   const message = `silent for longer than the ${expected} that spec.connectivity.expected allows`;

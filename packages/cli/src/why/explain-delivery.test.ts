@@ -65,6 +65,27 @@ describe('explain delivery', () => {
     assert.match(report.next, /^Nothing/);
   });
 
+  test('what others changed at a site is named, and that it is left so', () => {
+    const report = explain({ delivery: sampleDelivery({ drift: ['Deployment/till: spec.replicas'] }) });
+    assert.equal(report.verdict, 'Running');
+    assert.equal(report.isTrouble, false);
+    assert.match(step(report, 'Drift'), /by others: Deployment\/till: spec\.replicas/);
+    assert.match(report.next, /spec\.apply\.drift: Correct puts it back/);
+  });
+
+  test('a site without the node groups of a release is blocked, with how to mend it', () => {
+    const release = sampleRelease();
+    const inGroups = { ...release, spec: { ...release.spec, nodeGroups: ['cloud', 'edge'] } };
+    const { delivery: _, ...undelivered } = known;
+    const report = explainDelivery({ ...undelivered, release: inGroups });
+    assert.equal(report.verdict, 'Blocked');
+    assert.match(report.summary, /shop-1 has none of the node groups that till runs in: cloud, edge/);
+    assert.match(report.next, /spec\.nodeGroups/);
+    assert.deepEqual(report.commands, ['kubectl edit site shop-1']);
+    const site = sampleSite('shop-1', { spec: { nodeGroups: [{ name: 'edge' }] } });
+    assert.notEqual(explainDelivery({ ...undelivered, site, release: inGroups }).verdict, 'Blocked');
+  });
+
   test('a silent site that ran it is Running as of its last word, and no trouble', () => {
     const report = explain({ site: silentSite('Away', 7200), delivery: sampleDelivery(silent) });
     assert.equal(report.verdict, 'Running');

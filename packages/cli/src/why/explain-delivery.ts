@@ -93,7 +93,9 @@ function summaryOf(verdict: WhyVerdict, facts: WhyFacts): string {
     case 'Refused':
       return `${site} cannot honour the wanted release of ${application} and left everything as it was${because}`;
     case 'Blocked':
-      return `${site} lacks a variable that ${application} needs: ${facts.missingVariables.join(', ')}`;
+      return facts.missingVariables.length > 0
+        ? `${site} lacks a variable that ${application} needs: ${facts.missingVariables.join(', ')}`
+        : `${site} has none of the node groups that ${application} runs in: ${facts.missingNodeGroups.join(', ')}`;
     case 'NotReleased':
       return facts.sourceFault === undefined
         ? `${application} has no release yet`

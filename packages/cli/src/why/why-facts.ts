@@ -54,6 +54,8 @@ export interface WhyFacts {
   /** The site is told to run the newest release. */
   readonly isAssigned: boolean;
   readonly missingVariables: readonly string[];
+  /** Node groups that the release asks for, where the site has none of them. */
+  readonly missingNodeGroups: readonly string[];
   /** Why the application's present spec gives no release. */
   readonly sourceFault?: string;
   /** The hub has not looked at the newest spec yet. */
@@ -111,6 +113,7 @@ export function factsOf(input: WhyInput & { site: Site; application: Application
     missingVariables: (release?.spec.variables ?? []).filter(
       (name) => site.spec?.variables === undefined || !Object.hasOwn(site.spec.variables, name),
     ),
+    missingNodeGroups: missingNodeGroupsOf(site, release),
     ...(sourceFault === undefined ? {} : { sourceFault }),
     isUnobserved: (application.status?.observedGeneration ?? 0) < (application.metadata.generation ?? 0),
     ...(failure === undefined ? {} : { failure }),
@@ -127,6 +130,12 @@ export function factsOf(input: WhyInput & { site: Site; application: Application
     isCondemned: release?.status?.condemned !== undefined,
     isRemovalHeld: isRemovalHeld(input),
   };
+}
+
+/** One of those that the release names is enough. */
+function missingNodeGroupsOf({ spec }: Site, release: Release | undefined): readonly string[] {
+  const wanted = release?.spec.nodeGroups ?? [];
+  return spec?.nodeGroups?.some(({ name }) => wanted.includes(name)) === true ? [] : wanted;
 }
 
 /** What the site cannot help comes before what people decided, as the hub sees it. */

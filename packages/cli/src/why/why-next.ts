@@ -30,7 +30,9 @@ export function nextStep(verdict: WhyVerdict, facts: WhyFacts): string {
     case 'Refused':
       return `${goesOn(facts)} Change what the reason names and apply again.`;
     case 'Blocked':
-      return "Set the variable in the Site's spec.variables; the site is given the release then.";
+      return facts.missingVariables.length > 0
+        ? "Set the variable in the Site's spec.variables; the site is given the release then."
+        : "Add a group to the Site's spec.nodeGroups, or name one that it has in spec.placement.nodeGroups of the application; the site is given the release then.";
     case 'NotReleased':
       return facts.sourceFault === undefined
         ? 'The hub makes a release within seconds of a change; if it does not, its log says why.'
@@ -62,6 +64,7 @@ export function nextCommands(verdict: WhyVerdict, facts: WhyFacts): string[] {
     case 'NeverConnected':
       return [`selvedge site token ${site}`];
     case 'Blocked': {
+      if (facts.missingVariables.length === 0) return [`kubectl edit site ${site}`];
       const variables = Object.fromEntries(facts.missingVariables.map((variable) => [variable, 'VALUE']));
       const patch = JSON.stringify({ spec: { variables } });
       return [`kubectl patch site ${site} --type merge -p '${patch}'`];
@@ -103,6 +106,9 @@ export function nextCommands(verdict: WhyVerdict, facts: WhyFacts): string[] {
 }
 
 function afterSuccess(facts: WhyFacts): string {
+  if ((facts.delivery?.status.drift ?? []).length > 0) {
+    return 'Nothing: what others changed there is left so; spec.apply.drift: Correct puts it back.';
+  }
   if (facts.sourceFault !== undefined) return 'Nothing: the newest spec of the application gives no release.';
   const end = ownSoakEnd(facts);
   if (end !== undefined && end > facts.now) {

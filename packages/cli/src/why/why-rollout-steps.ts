@@ -33,7 +33,7 @@ export function rolloutSteps(facts: WhyFacts): WhyStep[] {
 }
 
 function waveSteps(facts: WhyFacts): WhyStep[] {
-  const { ownWave, openWave, nextWave, isAssigned, delivery, failure, missingVariables } = facts;
+  const { ownWave, openWave, nextWave, isAssigned, delivery, failure } = facts;
   if (ownWave !== undefined) return [{ topic: 'Wave', ...describeWave(facts, ownWave) }];
   if (isAssigned) {
     const text = delivery?.spec.wave ? `the site came in with wave ${delivery.spec.wave}` : undefined;
@@ -42,8 +42,9 @@ function waveSteps(facts: WhyFacts): WhyStep[] {
   const phase = facts.rollout?.status?.phase;
   if (openWave === undefined || (phase !== 'Progressing' && phase !== 'Paused')) return [];
   const open = describeWave(facts, openWave);
-  if (missingVariables.length > 0 && failure !== undefined) {
-    const text = `a wave has drawn the site and counts it as failed, for want of the variable; under way is ${open.text}`;
+  if (failure !== undefined && (facts.missingVariables.length > 0 || facts.missingNodeGroups.length > 0)) {
+    const want = facts.missingVariables.length > 0 ? 'the variable' : 'a node group';
+    const text = `a wave has drawn the site and counts it as failed, for want of ${want}; under way is ${open.text}`;
     return [{ topic: 'Wave', text, isFault: true }];
   }
   if (openWave.phase === 'Waiting' || openWave.phase === 'AwaitingApproval') {

@@ -12,6 +12,7 @@ export interface WhyStep {
     | 'Hold'
     | 'Window'
     | 'Report'
+    | 'Drift'
     | 'Local'
     | 'Waiting'
     | 'Running';

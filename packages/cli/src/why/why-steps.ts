@@ -15,6 +15,7 @@ export function chainOf(facts: WhyFacts): WhyStep[] {
     ...assignmentSteps(facts),
     ...siteSteps(facts),
     ...reportSteps(facts),
+    ...driftSteps(facts),
     ...waitingSteps(facts),
     ...localSteps(facts),
     ...runningSteps(facts),
@@ -64,6 +65,10 @@ function releaseSteps({ application, release, now, ...facts }: WhyFacts): WhySte
   if (facts.missingVariables.length > 0 && facts.isSelected) {
     const list = facts.missingVariables.join(', ');
     const text = `it uses site variables that the site does not define: ${list}`;
+    steps.push({ topic: 'Release', text, isFault: true });
+  }
+  if (facts.missingNodeGroups.length > 0 && facts.isSelected) {
+    const text = `its pods run in node groups of which the site has none: ${facts.missingNodeGroups.join(', ')}`;
     steps.push({ topic: 'Release', text, isFault: true });
   }
   return steps;
@@ -131,6 +136,13 @@ function reportSteps(facts: WhyFacts): WhyStep[] {
     steps.push({ topic: 'Report', text, isFault: true });
   }
   return steps;
+}
+
+/** What others changed at the site, where that is only to be reported. */
+function driftSteps({ delivery }: WhyFacts): WhyStep[] {
+  return (delivery?.status.drift ?? []).map((line) => {
+    return { topic: 'Drift', text: `not as the release says, by others: ${line}`, isFault: true };
+  });
 }
 
 /** What the site itself says that it waits for, how far preparing is, and what it decided by itself. */

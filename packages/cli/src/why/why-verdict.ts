@@ -21,7 +21,7 @@ export type WhyVerdict =
   | 'Degraded'
   | 'Failed'
   | 'Refused'
-  /** The hub will not assign it: a variable is missing. */
+  /** The hub will not assign it: a variable or a node group is missing. */
   | 'Blocked'
   /** The application has no release to give. */
   | 'NotReleased'
@@ -39,7 +39,7 @@ export function verdictOf(facts: WhyFacts): WhyVerdict {
   if (application.status?.release === undefined) return 'NotReleased';
   if (!facts.isAssigned) {
     if (facts.isCondemned) return 'Reverted';
-    if (facts.missingVariables.length > 0) return 'Blocked';
+    if (facts.missingVariables.length > 0 || facts.missingNodeGroups.length > 0) return 'Blocked';
     if (facts.hold !== undefined && connectivity === 'Connected') return 'Held';
     return connectivity === 'NeverConnected' ? 'NeverConnected' : 'Waiting';
   }
