@@ -39,3 +39,15 @@ export { startTcpLink, type TcpLink } from './tcp-link.ts';
 export type { FuzzServer } from './http-fuzz/fuzz-connection.ts';
 export { type FuzzOptions, type FuzzResult, fuzzHttp } from './http-fuzz/fuzz-http.ts';
 export type { FuzzKind, FuzzTarget } from './http-fuzz/fuzz-request.ts';
+export {
+  accessBy,
+  type ClusterKind,
+  clusterKinds,
+  ClusterUnderTest,
+  requireCluster,
+} from './kubernetes/cluster-under-test.ts';
+export type { ClusterAbilities, ClusterCredential, ClusterUser } from './kubernetes/cluster-server.ts';
+export { behaviourAnnotation, readyAfterAnnotation } from './kubernetes/simulated/pod-script.ts';
+export { type SimulatedNode, SimulatedWorkloads } from './kubernetes/simulated/simulated-workloads.ts';
+export { type Fault, FaultProxy, type FaultRule, type PassingRequest } from './kubernetes/fault-proxy.ts';
+export { freePort } from './kubernetes/real-cluster.ts';
