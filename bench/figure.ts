@@ -2,7 +2,7 @@
 export interface Figure {
   name: string;
   value: number;
-  unit: 's' | 'ms' | 'MB' | 'MiB' | 'KB' | 'req/s' | '/s' | '%' | '×';
+  unit: 's' | 'ms' | 'MB' | 'MB/s' | 'MiB' | 'KB' | 'req/s' | '/s' | '%' | '×';
   /** Absent: it is told, and held against nothing. */
   mark?: Mark;
   met: boolean;

@@ -7,10 +7,14 @@ import { prepareMachine } from '../tools/setup/prepare-machine.ts';
 import { useRepositoryTools } from '../tools/testing/run-step.ts';
 import { benchApi } from './api.ts';
 import { type Figure, renderFigure } from './figure.ts';
+import { benchKubernetes } from './kubernetes.ts';
+import { benchLink } from './link.ts';
 import { benchMainJob } from './main-job.ts';
 import { benchRollout } from './rollout.ts';
 
 const usage = `usage: npm run bench -- main-job [--json]
+       npm run bench -- kubernetes [--json] [--idle-seconds N]
+       npm run bench -- link [--json]
        npm run bench -- rollout [--json] [--sites N] [--agents N] [--data FOLDER]
        npm run bench -- api [--json] [--objects N] [--start-objects N] [--data FOLDER]
                             [--kubeconfig FILE [--pid PID]... [--stop COMMAND --start COMMAND] [--without-hub]]`;
@@ -30,6 +34,7 @@ const { values, positionals } = parseArgs({
     'without-hub': { type: 'boolean', default: false },
     sites: { type: 'string', default: '10000' },
     agents: { type: 'string', default: '100' },
+    'idle-seconds': { type: 'string', default: '300' },
   },
 });
 const tell = (line: string) => console.error(line);
@@ -39,6 +44,8 @@ const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
     if (problems.length > 0) throw new Error(problems.join('\n'));
     return benchMainJob(tell);
   },
+  kubernetes: () => benchKubernetes({ idleSeconds: Number(values['idle-seconds']) }, tell),
+  link: () => benchLink(tell),
   rollout: () => {
     const { sites, agents, data } = values;
     return benchRollout({ sites: Number(sites), agents: Number(agents), data }, tell);

@@ -4,7 +4,8 @@
  */
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { build } from 'esbuild';
+import { bundleOptions, lazyNodeModules, splitInParts } from './lean-bundle.ts';
 import { repositoryRoot } from './testing/test-files.ts';
 
 interface Program {
@@ -12,6 +13,8 @@ interface Program {
   entry: string;
   format: 'esm' | 'cjs';
   banner: string;
+  /** Built in two steps, so that it holds and loads less. */
+  isLean?: true;
 }
 
 const programs: readonly Program[] = [
@@ -35,47 +38,33 @@ const programs: readonly Program[] = [
     entry: 'packages/agent/src/main.ts',
     // Less memory than as an ES module, and what single executables are made of.
     format: 'cjs',
-    // Memory is dearer at a site than speed: no compiler, a small young generation.
-    banner: '#!/usr/bin/env -S node --jitless --optimize-for-size --max-semi-space-size=1',
+    isLean: true,
+    // Memory is dearer at a site than speed: no compiler, a small young generation, no threads for V8; of
+    // the C library one heap for all threads, which gives back what is free.
+    banner:
+      '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536 MALLOC_MMAP_THRESHOLD_=65536 node --jitless --optimize-for-size --max-semi-space-size=1 --v8-pool-size=0',
   },
 ];
 
-/**
- * An ES import of a module of Node reads every export of it, also those that load something large when they are first
- * read: node:http alone brings 8 MB of an HTTP client that we do not use. Taken this way, an export is read when it is
- * used.
- */
-const lazyNodeModules: Plugin = {
-  name: 'lazy-node-modules',
-  setup(bundler) {
-    bundler.onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'node-module' }));
-    bundler.onLoad({ filter: /.*/, namespace: 'node-module' }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
-      loader: 'js',
-    }));
-  },
-};
-
 await rm(join(repositoryRoot, 'dist'), { recursive: true, force: true });
 await mkdir(join(repositoryRoot, 'dist'));
-for (const { outfile, entry, format, banner } of programs) {
+for (const { outfile, entry, format, banner, isLean } of programs) {
   const file = join(repositoryRoot, outfile);
+  const parts = join(repositoryRoot, 'dist/parts');
   await build({
-    absWorkingDir: repositoryRoot,
-    entryPoints: [entry],
+    ...bundleOptions,
+    entryPoints: [isLean === true ? (await splitInParts(entry, parts)).main : entry],
     outfile: file,
-    bundle: true,
     plugins: [lazyNodeModules],
-    platform: 'node',
-    target: 'node24',
     format,
     sourcemap: 'external',
     minifyWhitespace: true,
     minifySyntax: true,
-    legalComments: 'none',
-    logLevel: 'warning',
+    // The text of the program stays in memory; dist/*.map gives the names back.
+    minifyIdentifiers: isLean === true,
     banner: { js: banner },
   });
+  await rm(parts, { recursive: true, force: true });
   await chmod(file, 0o755);
   console.log(`${outfile}  ${((await stat(file)).size / 1024).toFixed(0)} KiB`);
 }

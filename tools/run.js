@@ -14,6 +14,7 @@ const programs = {
   bench: 'bench/main.ts',
   build: 'tools/build.ts',
   check: 'tools/check.ts',
+  image: 'tools/build-image.ts',
   quickstart: 'quickstart/main.ts',
   test: 'tools/test.ts',
 };

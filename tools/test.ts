@@ -1,11 +1,11 @@
 /**
- * `npm test`: sets the machine up and runs every test: architecture, unit, scenarios, PostgreSQL, Podman, end to end. A test whose tool is
+ * `npm test`: sets the machine up and runs every test: architecture, unit, scenarios, PostgreSQL, Kubernetes, Podman, end to end. A test whose tool is
  * missing is skipped with the reason; where CI is set that is a failure.
  *
  *   npm test -- [PHASE …] [--match TEXT] [--results FILE]
  *
- * PHASE is architecture, unit, scenarios, conformance (needs KUBEBUILDER_ASSETS), postgres, podman or e2e; TEXT picks the files
- * whose path holds it.
+ * PHASE is architecture, unit, scenarios, conformance (needs KUBEBUILDER_ASSETS), postgres, kubernetes, podman or e2e; TEXT
+ * picks the files whose path holds it.
  */
 import { parseArgs } from 'node:util';
 import { prepareMachine } from './setup/prepare-machine.ts';

@@ -99,6 +99,19 @@ export class Connection {
     });
   }
 
+  /** An answer that has no end, as a watch: `begun` when its head is there. */
+  open(call: Call): { begun: Promise<void>; end: () => void } {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const stream = this.#session.request({ ...this.#headers, ':method': call.method, ':path': call.path });
+    stream.on('response', (headers: IncomingHttpHeaders & { ':status'?: number }) => {
+      if (headers[':status'] === 200) resolve();
+      else reject(new Error(`${call.method} ${call.path}: ${headers[':status']}`));
+    });
+    stream.on('error', reject);
+    stream.resume();
+    return { begun: promise, end: () => stream.destroy() };
+  }
+
   close(): void {
     this.#session.destroy();
   }

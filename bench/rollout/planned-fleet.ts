@@ -42,6 +42,7 @@ export class PlannedFleet {
         isApproved: false,
         number: 2,
         variables: ['currency'],
+        nodeGroups: [],
       },
       others: [{ ...before, isCondemned: false, isApproved: true, number: 1 }],
       strategy: this.#strategy,
@@ -114,6 +115,7 @@ export class PlannedFleet {
       ...(isInTouch ? { connectedSince: start - day, lastSeen: start } : { lastSeen: start - day }),
       isOverdue: !isInTouch && this.#sites.size % 3 === 0,
       variables: new Set(['currency', 'till.count']),
+      nodeGroups: new Set(),
     });
     const row = this.#rowOf(name, { ...before, terms: defaultItemTerms, rollout: 'till-1', wave: 'all' });
     this.#rows.set(name, {

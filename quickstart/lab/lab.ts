@@ -23,11 +23,16 @@ export const sourcePrograms = {
 export const bundledPrograms = {
   cli: [process.execPath, join(repositoryRoot, 'dist/selvedge.mjs')],
   agent: [
-    process.execPath,
     // As in the first line of the file.
+    '/usr/bin/env',
+    'MALLOC_ARENA_MAX=1',
+    'MALLOC_TRIM_THRESHOLD_=65536',
+    'MALLOC_MMAP_THRESHOLD_=65536',
+    process.execPath,
     '--jitless',
     '--optimize-for-size',
     '--max-semi-space-size=1',
+    '--v8-pool-size=0',
     join(repositoryRoot, 'dist/selvedge-agent.cjs'),
   ],
 } as const;

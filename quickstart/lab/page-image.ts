@@ -16,6 +16,7 @@ const applets = [
   'ps',
   'sh',
   'sleep',
+  'tar',
   'true',
   'wget',
 ];

@@ -55,14 +55,15 @@ export interface KubectlResult {
 
 /** One kubectl with a cache and a kubeconfig of its own. */
 export class Kubectl {
-  readonly #path: string;
-  readonly #env: NodeJS.ProcessEnv;
+  /** For callers that start it by themselves. */
+  readonly path: string;
+  readonly env: NodeJS.ProcessEnv;
 
   /** The cache is made below `folder`, which the caller removes. */
   constructor(path: string, { kubeconfig, folder }: { kubeconfig: string; folder: string }) {
     const home = mkdtempSync(join(folder, 'kubectl-'));
-    this.#path = path;
-    this.#env = { ...process.env, HOME: home, KUBECACHEDIR: join(home, 'cache'), KUBECONFIG: kubeconfig };
+    this.path = path;
+    this.env = { ...process.env, HOME: home, KUBECACHEDIR: join(home, 'cache'), KUBECONFIG: kubeconfig };
   }
 
   /** Never rejects: a failure is a result. */
@@ -70,7 +71,7 @@ export class Kubectl {
     args: readonly string[],
     options: { input?: string; env?: NodeJS.ProcessEnv } = {},
   ): Promise<KubectlResult> {
-    const child = spawn(this.#path, args, { env: { ...this.#env, ...options.env }, timeout: 60_000 });
+    const child = spawn(this.path, args, { env: { ...this.env, ...options.env }, timeout: 60_000 });
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -104,7 +105,7 @@ export class Kubectl {
 
   /** Starts a command that goes on until it is stopped. */
   follow(args: readonly string[]): { lines: () => string[]; stop: () => Promise<void> } {
-    const child = spawn(this.#path, args, { env: this.#env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(this.path, args, { env: this.env, stdio: ['ignore', 'pipe', 'inherit'] });
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (part: string) => {
       text += part;

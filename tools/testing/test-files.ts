@@ -3,7 +3,15 @@ import { join } from 'node:path';
 
 export const repositoryRoot = join(import.meta.dirname, '../..');
 
-export type PhaseName = 'unit' | 'architecture' | 'scenarios' | 'conformance' | 'postgres' | 'podman' | 'e2e';
+export type PhaseName =
+  | 'unit'
+  | 'architecture'
+  | 'scenarios'
+  | 'conformance'
+  | 'postgres'
+  | 'kubernetes'
+  | 'podman'
+  | 'e2e';
 
 /** Tests that are run together. */
 export interface Phase {
@@ -18,9 +26,11 @@ export interface Phase {
 /** Every test file of the repository, each in exactly one phase. */
 export function testPhases(): Phase[] {
   const beside = find('{packages,tools,quickstart,bench}/**/*.test.ts');
+  const e2e = find('tests/e2e/**/*.test.ts');
   const isPodman = (file: string) => file.endsWith('.podman.test.ts');
   const isPostgres = (file: string) => file.endsWith('.postgres.test.ts');
-  const isUnit = (file: string) => !isPodman(file) && !isPostgres(file);
+  const isKubernetes = (file: string) => file.endsWith('.kubernetes.test.ts');
+  const isUnit = (file: string) => !isPodman(file) && !isPostgres(file) && !isKubernetes(file);
   return [
     {
       name: 'architecture',
@@ -42,8 +52,15 @@ export function testPhases(): Phase[] {
       concurrency: 1,
       timeoutMinutes: 10,
     },
+    // On our own API server always, on a real one where KUBEBUILDER_ASSETS names it.
+    {
+      name: 'kubernetes',
+      files: [...beside, ...e2e].filter(isKubernetes),
+      concurrency: 1,
+      timeoutMinutes: 15,
+    },
     { name: 'podman', files: beside.filter(isPodman), concurrency: 1, timeoutMinutes: 15 },
-    { name: 'e2e', files: find('tests/e2e/**/*.test.ts'), concurrency: 1, timeoutMinutes: 25 },
+    { name: 'e2e', files: e2e.filter((file) => !isKubernetes(file)), concurrency: 1, timeoutMinutes: 25 },
   ];
 }
 
