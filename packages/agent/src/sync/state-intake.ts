@@ -168,8 +168,8 @@ export class StateIntake {
 
 interface Unstored {
   /** What `accept` does to the database, at least. */
-  preview(): void;
-  accept(): void;
+  readonly preview: () => void;
+  readonly accept: () => void;
 }
 
 /** The agent's state could not be kept outside of this machine, where it has to survive it. */
