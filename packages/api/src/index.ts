@@ -36,6 +36,7 @@ export * from './manifests.ts';
 export * from './object-client.ts';
 export * from './object-meta.ts';
 export * from './object-name.ts';
+export * from './quantity.ts';
 export * from './removal/removal-set.ts';
 export * from './rules/delivery-rules.ts';
 export * from './rules/link-access.ts';

@@ -1,58 +1,24 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { linkUserHeader, type LinkUser, StatusError } from '@selvedge/api';
-
-/**
- * Headers that are passed on to the site. A list of what may pass, not of what may not: nobody knows every header by which some
- * server takes a name for proven.
- */
-const passed = new Set([
-  'accept',
-  'accept-encoding',
-  'accept-language',
-  'audit-id',
-  'cache-control',
-  'content-encoding',
-  'content-language',
-  'content-length',
-  'content-md5',
-  'content-type',
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'if-range',
-  'if-unmodified-since',
-  'kubectl-command',
-  'kubectl-session',
-  'prefer',
-  'range',
-  'sec-websocket-extensions',
-  'sec-websocket-key',
-  'sec-websocket-protocol',
-  'sec-websocket-version',
-  'traceparent',
-  'tracestate',
-  'user-agent',
-  'x-stream-protocol-version',
-]);
-
-/** A bearer token in the clothes of a subprotocol, for browsers. */
-const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+import {
+  linkRequestHeaders,
+  linkUserHeader,
+  type LinkUser,
+  StatusError,
+  withoutTokenProtocols,
+} from '@selvedge/api';
 
 /** What of the client's headers goes on to the site: nothing that says who asks. */
 export function passedHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const kept: IncomingHttpHeaders = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || !passed.has(name)) continue;
+    if (value === undefined || !linkRequestHeaders.has(name)) continue;
     kept[name] = value;
   }
   const protocols = kept['sec-websocket-protocol'];
   if (protocols === undefined) return kept;
-  const others = protocols
-    .split(',')
-    .map((protocol) => protocol.trim())
-    .filter((protocol) => protocol !== '' && !protocol.startsWith(tokenProtocol));
-  if (others.length > 0) kept['sec-websocket-protocol'] = others.join(', ');
-  else delete kept['sec-websocket-protocol'];
+  const others = withoutTokenProtocols(protocols);
+  if (others === '') delete kept['sec-websocket-protocol'];
+  else kept['sec-websocket-protocol'] = others;
   return kept;
 }
 

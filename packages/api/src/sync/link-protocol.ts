@@ -27,3 +27,49 @@ export const linkNamePrefix = 'selvedge:';
 
 /** Either side closes a link that carried no stream for so long. */
 export const linkIdleSeconds = 300;
+
+/**
+ * Headers of a request that go on to the site, at both ends. A list of what may pass, for nobody knows every header by which some proxy
+ * before the hub, or some server at the site, takes a name for proven.
+ */
+export const linkRequestHeaders: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'audit-id',
+  'cache-control',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-md5',
+  'content-type',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'kubectl-command',
+  'kubectl-session',
+  'prefer',
+  'range',
+  'sec-websocket-extensions',
+  'sec-websocket-key',
+  'sec-websocket-protocol',
+  'sec-websocket-version',
+  'traceparent',
+  'tracestate',
+  'user-agent',
+  'x-stream-protocol-version',
+]);
+
+/** A bearer token in the clothes of a subprotocol, as browsers send it to Kubernetes. */
+const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+
+/** A `Sec-WebSocket-Protocol` without what is a credential; '' when nothing is left. */
+export function withoutTokenProtocols(protocols: string): string {
+  return protocols
+    .split(',')
+    .map((protocol) => protocol.trim())
+    .filter((protocol) => protocol !== '' && !protocol.startsWith(tokenProtocol))
+    .join(', ');
+}

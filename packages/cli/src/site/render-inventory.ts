@@ -4,6 +4,7 @@ import {
   type ResourceAmounts,
   type Site,
   type SiteInventoryStatus,
+  quantityToNumber,
 } from '@selvedge/api';
 import type { Paint } from '../program/terminal.ts';
 import { formatAgo } from '../render/age.ts';
@@ -151,23 +152,10 @@ function amountsText(amounts: ResourceAmounts): string {
     .join(', ');
 }
 
-const byteUnits: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
 /** Nodes tell their memory as `8029380Ki` and their processors as `3920m`. What is written otherwise stays as it is. */
 function amountText(name: string, amount: string | undefined): string | undefined {
-  const [, number, unit = ''] = /^(\d+)([A-Za-z]*)$/.exec(amount ?? '') ?? [];
-  if (number === undefined) return amount;
-  if (name === 'cpu' && unit === 'm') return String(Number(number) / 1000);
-  const factor = name === 'memory' || name === 'ephemeral-storage' ? byteUnits[unit] : undefined;
-  return factor === undefined ? amount : formatBytes(Number(number) * factor);
+  const value = quantityToNumber(amount);
+  if (value === undefined) return amount;
+  if (name === 'cpu') return String(value);
+  return name === 'memory' || name === 'ephemeral-storage' ? formatBytes(value) : amount;
 }

@@ -1,58 +1,25 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { canonicalJson, type LinkUser, linkUserHeader } from '@selvedge/api';
-
-/**
- * Headers of a request that go on to the site. A list of what may go, for nobody knows every header in which some proxy before the hub
- * puts a credential of its own, and the site must not learn any. The agent keeps a list too, and has the last word.
- */
-const passed = new Set([
-  'accept',
-  'accept-encoding',
-  'accept-language',
-  'cache-control',
-  'content-encoding',
-  'content-language',
-  'content-length',
-  'content-md5',
-  'content-type',
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'if-range',
-  'if-unmodified-since',
-  'kubectl-command',
-  'kubectl-session',
-  'prefer',
-  'range',
-  'sec-websocket-extensions',
-  'sec-websocket-key',
-  'sec-websocket-protocol',
-  'sec-websocket-version',
-  'traceparent',
-  'tracestate',
-  'user-agent',
-  'x-stream-protocol-version',
-]);
-
-/** A bearer token in the clothes of a subprotocol, as browsers send it to Kubernetes. */
-const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+import {
+  canonicalJson,
+  linkRequestHeaders,
+  type LinkUser,
+  linkUserHeader,
+  withoutTokenProtocols,
+} from '@selvedge/api';
 
 /** The request's end-to-end headers, in its own words: nothing of them says who asks. */
 export function passedHeaders(headers: IncomingHttpHeaders): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && passed.has(name)) kept[name] = value;
+    if (value !== undefined && linkRequestHeaders.has(name)) kept[name] = value;
   }
+  // The hub gives each request its own.
+  delete kept['audit-id'];
   // The 0 of a client that sends nothing before its upgrade; what follows is no body.
   if (headers.upgrade !== undefined) delete kept['content-length'];
-  const protocols = kept['sec-websocket-protocol'];
-  if (protocols === undefined) return kept;
-  delete kept['sec-websocket-protocol'];
-  const others = String(protocols)
-    .split(',')
-    .map((protocol) => protocol.trim())
-    .filter((protocol) => protocol !== '' && !protocol.startsWith(tokenProtocol));
-  if (others.length > 0) kept['sec-websocket-protocol'] = others.join(', ');
+  const protocols = withoutTokenProtocols(headers['sec-websocket-protocol'] ?? '');
+  if (protocols === '') delete kept['sec-websocket-protocol'];
+  else kept['sec-websocket-protocol'] = protocols;
   return kept;
 }
 

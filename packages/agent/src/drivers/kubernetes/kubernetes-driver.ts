@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock, KubeObject, Logger, NodeGroup, SiteInventory } from '@selvedge/api';
 import type { KubeAccess } from '@selvedge/kube';
 import type { LinkDoor } from '../../link/link-door.ts';
+import { LookPause, settleMs } from '../look-pause.ts';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
 import type { Problem } from '../item-state.ts';
 import { RecordFiles } from '../record-files.ts';
@@ -44,8 +45,6 @@ export function createKubernetesDriver(options: KubernetesDriverOptions): Driver
 const resyncMs = 600_000;
 /** While the API does not answer. */
 const probeMs = 5_000;
-/** Events come in swarms. */
-const settleMs = 150;
 /** An API server may be restarted without anybody being told. */
 const awayGraceMs = 20_000;
 
@@ -72,16 +71,18 @@ class KubernetesDriver implements Driver {
   #wasAway = false;
   /** Since when this agent may not write (ms). */
   #barredSince: number | undefined;
-  #wake: () => void = () => undefined;
-  #isWoken = false;
+  readonly #pause: LookPause;
   #loop: Promise<void> | undefined;
 
   constructor(options: KubernetesDriverOptions) {
+    this.#pause = new LookPause(options.clock, this.#stop.signal);
     const { access, clock, logger, site, stateDir, namespace = 'selvedge-system', guard } = options;
     this.#options = options;
-    this.#api = new WatchedKubeApi(createKubeApi({ access, clock, logger }), clock, () => this.#wakeUp());
+    this.#api = new WatchedKubeApi(createKubeApi({ access, clock, logger }), clock, () =>
+      this.#pause.wakeUp(),
+    );
     const api = this.#api;
-    this.#tasks = new TaskRunner({ clock, logger, onEnd: () => this.#wakeUp() });
+    this.#tasks = new TaskRunner({ clock, logger, onEnd: () => this.#pause.wakeUp() });
     this.#observer = createObserver({ api, clock, logger });
     this.#inventory = createInventoryReader({ api, clock, logger });
     this.#site = {
@@ -108,11 +109,11 @@ class KubernetesDriver implements Driver {
           .map(({ record }) => record)
           .filter((one) => one.id === id && one.uid !== uid),
     });
-    this.#observer.onChange(() => this.#wakeUp());
+    this.#observer.onChange(() => this.#pause.wakeUp());
     guard?.onChange(() => {
       if (!guard.mayAct()) this.#writing.abort();
       else if (this.#writing.signal.aborted) this.#writing = new AbortController();
-      this.#wakeUp();
+      this.#pause.wakeUp();
     });
   }
 
@@ -125,7 +126,7 @@ class KubernetesDriver implements Driver {
 
   setDesired(items: readonly DriverItem[]): void {
     this.#desired = [...items];
-    this.#wakeUp();
+    this.#pause.wakeUp();
   }
 
   setNodeGroups(groups: readonly NodeGroup[]): void {
@@ -134,7 +135,7 @@ class KubernetesDriver implements Driver {
 
   remove(order: RemovalOrder): void {
     this.#removals.add(order);
-    this.#wakeUp();
+    this.#pause.wakeUp();
   }
 
   onReport(listener: (report: DriverReport) => void): void {
@@ -169,7 +170,7 @@ class KubernetesDriver implements Driver {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#wakeUp();
+    this.#pause.wakeUp();
     await this.#loop;
     await this.#tasks.close();
     await this.#persist();
@@ -180,7 +181,7 @@ class KubernetesDriver implements Driver {
     const { signal } = this.#stop;
     const watching = Promise.all([this.#observer.run(signal), this.#inventory.run(signal)]);
     while (!signal.aborted) {
-      this.#isWoken = false;
+      this.#pause.beginLook();
       let wait = probeMs;
       try {
         wait = await this.#reconcile();
@@ -188,7 +189,7 @@ class KubernetesDriver implements Driver {
         if (signal.aborted) break;
         this.#options.logger.warn('site cannot be reconciled', { error });
       }
-      await this.#sleep(wait);
+      await this.#pause.wait(wait);
     }
     await watching;
   }
@@ -344,22 +345,5 @@ class KubernetesDriver implements Driver {
     } catch (error) {
       this.#options.logger.warn('state of the driver cannot be written', { error });
     }
-  }
-
-  #wakeUp(): void {
-    this.#isWoken = true;
-    this.#wake();
-  }
-
-  async #sleep(milliseconds: number): Promise<void> {
-    const { clock } = this.#options;
-    const { signal } = this.#stop;
-    if (!this.#isWoken) {
-      const woken = new AbortController();
-      this.#wake = () => woken.abort();
-      await clock.sleep(milliseconds, AbortSignal.any([woken.signal, signal]));
-      this.#wake = () => undefined;
-    }
-    if (this.#isWoken) await clock.sleep(settleMs, signal);
   }
 }

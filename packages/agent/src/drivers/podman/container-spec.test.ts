@@ -1,8 +1,8 @@
+import { quantityToNumber } from '@selvedge/api';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { normalizeImage } from './container-spec.ts';
 import { registryOf } from './images.ts';
-import { parseQuantity } from './quantity.ts';
 
 describe('a container for Podman', () => {
   test('image names mean what they mean in Kubernetes', () => {
@@ -16,9 +16,9 @@ describe('a container for Podman', () => {
   });
 
   test('quantities are read', () => {
-    const read = ['250m', '1', 2, '64Mi', '1.5Gi', '1e3', '5k'].map(parseQuantity);
+    const read = ['250m', '1', 2, '64Mi', '1.5Gi', '1e3', '5k'].map(quantityToNumber);
     assert.deepEqual(read, [0.25, 1, 2, 64 * 2 ** 20, 1.5 * 2 ** 30, 1000, 5000]);
     for (const wrong of ['', 'x', '1 Gi', '-1', null, Number.NaN])
-      assert.equal(parseQuantity(wrong), undefined);
+      assert.equal(quantityToNumber(wrong), undefined);
   });
 });

@@ -1,3 +1,4 @@
+import { quantityToNumber } from '@selvedge/api';
 import { join } from 'node:path';
 import type { Container, PodSpec, Volume, VolumeMount } from './manifest-model.ts';
 import { labelNames, type PodmanNames } from './ownership.ts';
@@ -5,7 +6,6 @@ import { type Environment, secretEnvironmentPath, withSecretEnvironment } from '
 import type { PodPlan } from './pod-plan.ts';
 import { searchDomain, serviceAliases } from './pod-plan.ts';
 import { healthCheckOf } from './probes/exec-probe.ts';
-import { parseQuantity } from './quantity.ts';
 
 /** Bytes of a container's log that Podman keeps. */
 const logSizeBytes = 10 * 2 ** 20;
@@ -135,8 +135,8 @@ function isReadOnly(volume: Volume, mount: VolumeMount): boolean {
 }
 
 function resourceLimits({ resources }: Container): Record<string, unknown> {
-  const cpu = parseQuantity(resources?.limits?.cpu);
-  const memory = parseQuantity(resources?.limits?.memory);
+  const cpu = quantityToNumber(resources?.limits?.cpu);
+  const memory = quantityToNumber(resources?.limits?.memory);
   if (cpu === undefined && memory === undefined) return {};
   return {
     resource_limits: {

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type KubeObject, type Logger, type SiteInventory, StatusError } from '@selvedge/api';
 import type { LinkDoor } from '../../link/link-door.ts';
+import { LookPause, settleMs } from '../look-pause.ts';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
 import type { Problem } from '../item-state.ts';
 import { OrphanList } from '../orphan-list.ts';
@@ -58,8 +59,6 @@ export function createPodmanDriver(options: PodmanDriverOptions): Driver {
 /** Without any event the site is looked at this often. */
 const resyncMs = 60_000;
 const retryMs = 5_000;
-/** Events come in swarms. */
-const settleMs = 150;
 /** Between taking a pod out of traffic and SIGTERM: what is on its way still arrives. */
 const drainMs = 1_500;
 /** Podman may be restarted without anybody being told. */
@@ -92,12 +91,12 @@ class PodmanDriver implements Driver {
   #lastView: SiteView | undefined;
   #unreachableSince: number | undefined;
   #lastLook: Date | undefined;
-  #wake: () => void = () => undefined;
-  #isWoken = false;
+  readonly #pause: LookPause;
   #imageChanges = 0;
   #loop: Promise<void> | undefined;
 
   constructor(options: PodmanDriverOptions) {
+    this.#pause = new LookPause(options.clock, this.#stop.signal);
     this.#options = options;
     this.#client = new LibpodClient(options.socketPath);
     this.#inventory = new PodmanInventory(this.#client);
@@ -109,7 +108,7 @@ class PodmanDriver implements Driver {
     this.#tasks = new TaskRunner({
       clock: options.clock,
       logger: options.logger,
-      onEnd: () => this.#wakeUp(),
+      onEnd: () => this.#pause.wakeUp(),
     });
   }
 
@@ -122,16 +121,16 @@ class PodmanDriver implements Driver {
 
   setDesired(items: readonly DriverItem[]): void {
     this.#desired = [...items];
-    this.#wakeUp();
+    this.#pause.wakeUp();
   }
 
   setNodeGroups(groups: DriverItem['nodeGroups']): void {
-    if (this.#inventory.setNodeGroups(groups)) this.#wakeUp();
+    if (this.#inventory.setNodeGroups(groups)) this.#pause.wakeUp();
   }
 
   remove(order: RemovalOrder): void {
     this.#removals.add(order);
-    this.#wakeUp();
+    this.#pause.wakeUp();
   }
 
   onReport(listener: (report: DriverReport) => void): void {
@@ -169,7 +168,7 @@ class PodmanDriver implements Driver {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#wakeUp();
+    this.#pause.wakeUp();
     await this.#loop;
     await this.#tasks.close();
   }
@@ -178,7 +177,7 @@ class PodmanDriver implements Driver {
     const { signal } = this.#stop;
     const watching = this.#watchEvents();
     while (!signal.aborted) {
-      this.#isWoken = false;
+      this.#pause.beginLook();
       let wait = retryMs;
       try {
         wait = await this.#reconcile();
@@ -188,7 +187,7 @@ class PodmanDriver implements Driver {
         if (signal.aborted) break;
         await this.#onFailure(error);
       }
-      await this.#sleep(wait);
+      await this.#pause.wait(wait);
     }
     this.#runtime?.prober.stop();
     await watching;
@@ -287,7 +286,7 @@ class PodmanDriver implements Driver {
     const prober = new Prober({
       access: { exec: new ExecProbes(client), network },
       clock,
-      onChange: () => this.#wakeUp(),
+      onChange: () => this.#pause.wakeUp(),
     });
     prober.remember(await this.#ready.read());
     const { imageReserveBytes: reserveBytes } = this.#options;
@@ -375,13 +374,13 @@ class PodmanDriver implements Driver {
 
   async #setEndpoints(view: SiteView): Promise<void> {
     const areSet = await this.#endpoints?.applyAll([...this.#keepers.values()], view, this.#leaving);
-    if (areSet === false) this.#wakeUp();
+    if (areSet === false) this.#pause.wakeUp();
   }
 
   async #retirePod(pod: ObservedPod): Promise<void> {
     this.#leaving.add(pod.name);
     // Its successor need not wait until it is gone.
-    this.#wakeUp();
+    this.#pause.wakeUp();
     try {
       if (this.#lastView) await this.#syncEndpoints(this.#lastView);
       if (pod.infra?.state === 'running') await this.#options.clock.sleep(drainMs, this.#stop.signal);
@@ -418,30 +417,13 @@ class PodmanDriver implements Driver {
       try {
         await watchEvents(this.#client, signal, (of) => {
           if (of === 'image') this.#imageChanges += 1;
-          this.#wakeUp();
+          this.#pause.wakeUp();
         });
       } catch (error) {
         if (!signal.aborted) this.#options.logger.debug('event stream broke off', { error });
       }
       await this.#options.clock.sleep(retryMs, signal);
-      this.#wakeUp();
+      this.#pause.wakeUp();
     }
-  }
-
-  #wakeUp(): void {
-    this.#isWoken = true;
-    this.#wake();
-  }
-
-  async #sleep(milliseconds: number): Promise<void> {
-    const { clock } = this.#options;
-    const { signal } = this.#stop;
-    if (!this.#isWoken) {
-      const woken = new AbortController();
-      this.#wake = () => woken.abort();
-      await clock.sleep(milliseconds, AbortSignal.any([woken.signal, signal]));
-      this.#wake = () => undefined;
-    }
-    if (this.#isWoken) await clock.sleep(settleMs, signal);
   }
 }

@@ -1,3 +1,4 @@
+import { quantityToNumber } from '@selvedge/api';
 import {
   absolutePath,
   anything,
@@ -18,7 +19,6 @@ import {
   type ShapeReport,
   text,
 } from './field-shape.ts';
-import { parseQuantity } from './quantity.ts';
 
 /**
  * Every field that this driver takes, per kind. What is not here is refused by name. A field stands here only when it is
@@ -26,7 +26,7 @@ import { parseQuantity } from './quantity.ts';
  */
 
 const quantity: Shape = (value, path, report) => {
-  if (parseQuantity(value) === undefined) report(path, "must be a quantity as '250m', '0.5' or '64Mi'");
+  if (quantityToNumber(value) === undefined) report(path, "must be a quantity as '250m', '0.5' or '64Mi'");
 };
 const labels = mapOf(text);
 

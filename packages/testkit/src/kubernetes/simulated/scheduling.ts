@@ -1,3 +1,4 @@
+import { quantityToNumber } from '@selvedge/api';
 import type {
   Node,
   NodeRequirement,
@@ -109,20 +110,6 @@ function requestsOf({ containers }: PodSpec): Map<string, number> {
   return sums;
 }
 
-const factors: Readonly<Record<string, number>> = {
-  m: 1e-3,
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
 function amount(quantity: string): number {
-  const [, digits = '0', unit = ''] = /^([0-9.]+)([A-Za-z]*)$/.exec(quantity) ?? [];
-  return Number(digits) * (factors[unit] ?? 1);
+  return quantityToNumber(quantity) ?? 0;
 }

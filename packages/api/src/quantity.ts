@@ -12,7 +12,7 @@ const factors: Readonly<Record<string, number>> = {
 };
 
 /** Value of a Kubernetes quantity (`250m`, `64Mi`, `1e3`), or undefined when it is none. */
-export function parseQuantity(quantity: unknown): number | undefined {
+export function quantityToNumber(quantity: unknown): number | undefined {
   if (typeof quantity === 'number') return Number.isFinite(quantity) && quantity >= 0 ? quantity : undefined;
   if (typeof quantity !== 'string') return undefined;
   const match = /^(\d+(?:\.\d+)?(?:[eE]\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti|)$/.exec(quantity);
