@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadKubeconfig } from '@selvedge/kube';
 import { bundledPrograms } from '../../quickstart/lab/lab.ts';
-import { findFreePort } from '../../quickstart/lab/free-port.ts';
+import { freePort } from '@selvedge/testkit';
 import type { Target } from './target.ts';
 
 export interface HubTargetOptions {
@@ -21,7 +21,7 @@ export async function startHubTarget({ parent, nodeArguments = [] }: HubTargetOp
   const folder = await mkdtemp(join(parent ?? tmpdir(), 'svg-bench-api-'));
   const data = join(folder, 'hub');
   const kubeconfig = join(data, 'admin.kubeconfig');
-  const listen = `127.0.0.1:${await findFreePort()}`;
+  const listen = `127.0.0.1:${await freePort()}`;
   let hub = await start();
   // However the bench ends, the hub that it started ends with it.
   const killHub = () => void hub.kill('SIGKILL');

@@ -15,8 +15,7 @@ import {
   type RolloutStrategy,
 } from '@selvedge/api';
 import { createHttpClient, type HttpClient, loadKubeconfig, resourcePath } from '@selvedge/kube';
-import { startTcpLink, type TcpLink } from '@selvedge/testkit';
-import { findFreePort } from '../../quickstart/lab/free-port.ts';
+import { freePort, startTcpLink, type TcpLink } from '@selvedge/testkit';
 import { bundledPrograms } from '../../quickstart/lab/lab.ts';
 
 const namespace = 'shop';
@@ -43,7 +42,7 @@ export class BenchFleet implements AsyncDisposable {
   /** @param parent folder for the data of all of them; default: the system's folder for temporary files. */
   static async start(agents: number, parent: string = tmpdir()): Promise<BenchFleet> {
     const folder = await mkdtemp(join(parent, 'svg-bench-rollout-'));
-    const port = await findFreePort();
+    const port = await freePort();
     const hub = await startHub(folder, port);
     const link = await startTcpLink({ target: { host: '127.0.0.1', port } });
     const kubeconfig = await loadKubeconfig(join(folder, 'hub', 'admin.kubeconfig'));

@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHttpClient, type HttpClient, loadKubeconfig } from '@selvedge/kube';
 import { applyYaml } from './apply-yaml.ts';
-import { findFreePort, isPortFree } from './free-port.ts';
+import { freePort, isPortFree } from '@selvedge/testkit';
 import { type HubNetwork, HubProgram } from './hub-program.ts';
 import { Kubectl } from './kubectl.ts';
 import { LabSite } from './lab-site.ts';
@@ -262,15 +262,15 @@ async function chooseAddresses(options: LabOptions): Promise<Addresses> {
     return addresses;
   }
   const addresses: Addresses = {
-    hub: await findFreePort(),
-    registry: await findFreePort(),
+    hub: await freePort(),
+    registry: await freePort(),
     podNetwork: 100 + Math.floor(Math.random() * 100),
     sites: {},
   };
   for (const name of options.siteNames) {
     const wanted = options.pagePorts?.[name];
-    const page = wanted !== undefined && (await isPortFree(wanted)) ? wanted : await findFreePort();
-    addresses.sites[name] = { link: await findFreePort(), page };
+    const page = wanted !== undefined && (await isPortFree(wanted)) ? wanted : await freePort();
+    addresses.sites[name] = { link: await freePort(), page };
   }
   await writeFile(file, `${JSON.stringify(addresses, undefined, 2)}\n`);
   return addresses;

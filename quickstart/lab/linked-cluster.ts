@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type KubeObject, type Site, sites } from '@selvedge/api';
 import { createHttpClient, type HttpClient, loadKubeconfig } from '@selvedge/kube';
-import { type ClusterKind, ClusterUnderTest } from '@selvedge/testkit';
+import { type ClusterKind, ClusterUnderTest, freePort } from '@selvedge/testkit';
 import { ChildProgram } from './child-program.ts';
-import { findFreePort } from './free-port.ts';
 import { HubProgram } from './hub-program.ts';
 import { ProcessLedger } from './leftovers.ts';
 import { poll } from './poll.ts';
@@ -51,7 +50,7 @@ export class LinkedCluster implements AsyncDisposable {
     const hub = new HubProgram({
       dataDir: join(folder, 'hub'),
       logFile: join(folder, 'hub.log'),
-      port: await findFreePort(),
+      port: await freePort(),
       program: options.programs.cli,
       ledger,
     });

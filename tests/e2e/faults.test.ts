@@ -3,8 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Delivery } from '@selvedge/api';
-import { requireTool } from '@selvedge/testkit';
-import { findFreePort } from '../../quickstart/lab/free-port.ts';
+import { freePort, requireTool } from '@selvedge/testkit';
 import type { Lab } from '../../quickstart/lab/lab.ts';
 import { assertAlwaysAnswered, PageProber } from '../../quickstart/lab/page-prober.ts';
 import { poll } from '../../quickstart/lab/poll.ts';
@@ -61,7 +60,7 @@ describe('faults at a site', requireTool(...labTools), () => {
   });
 
   test('a port that somebody else holds is named', async () => {
-    const port = await findFreePort();
+    const port = await freePort();
     const squatter = await listen(port);
     try {
       const parts = { name: 'port-taken', container: pageContainer(image, 'one'), port };
@@ -91,7 +90,7 @@ describe('faults at a site', requireTool(...labTools), () => {
   });
 
   test('a probe that never passes fails the new release, and the old one serves on', async () => {
-    const port = await findFreePort();
+    const port = await freePort();
     const parts = { name: 'probe', container: pageContainer(image, 'good'), port };
     await applyObjects(lab, [applicationObject(parts)]);
     const before = await waitDelivery(
@@ -115,7 +114,7 @@ describe('faults at a site', requireTool(...labTools), () => {
   });
 
   test('an agent killed in the middle of a replacement finishes it, and the port answers throughout', async () => {
-    const port = await findFreePort();
+    const port = await freePort();
     const parts = { name: 'replaced', port, deployment: { replicas: 3 } };
     await applyObjects(lab, [applicationObject({ ...parts, container: pageContainer(image, 'one') })]);
     await waitDelivery(lab, { application: 'replaced', site }, ({ status }) => status.state === 'Running');

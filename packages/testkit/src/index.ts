@@ -50,4 +50,4 @@ export type { ClusterAbilities, ClusterCredential, ClusterUser } from './kuberne
 export { behaviourAnnotation, readyAfterAnnotation } from './kubernetes/simulated/pod-script.ts';
 export { type SimulatedNode, SimulatedWorkloads } from './kubernetes/simulated/simulated-workloads.ts';
 export { type Fault, FaultProxy, type FaultRule, type PassingRequest } from './kubernetes/fault-proxy.ts';
-export { freePort } from './kubernetes/real-cluster.ts';
+export { freePort, isPortFree } from './free-port.ts';

@@ -2,11 +2,11 @@ import { execFile, type ChildProcess, spawn, spawnSync } from 'node:child_proces
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { appendFileSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { freePort } from './free-port.ts';
 import { getTool } from './require-tool.ts';
 
 export interface TestPostgresOptions {
@@ -112,7 +112,7 @@ class Server implements TestPostgres {
   async start(): Promise<void> {
     // The port is free a moment before PostgreSQL takes it; when somebody else was faster, the next one will do.
     for (let attempt = 1; ; attempt++) {
-      if (this.#port === 0) this.#port = await findFreePort();
+      if (this.#port === 0) this.#port = await freePort();
       const output = await this.#launch();
       if (output === undefined) return;
       const isTaken = output.includes('Address already in use');
@@ -201,15 +201,4 @@ function findAccount(): { name: string; uid: number; gid: number } {
     }
   }
   throw new Error('there is neither a user "postgres" nor "nobody" to run PostgreSQL as');
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

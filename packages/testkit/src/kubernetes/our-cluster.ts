@@ -19,7 +19,7 @@ import { openSqliteStore, type Store } from '@selvedge/store';
 import { loopbackCertificate } from '../loopback-certificate.ts';
 import { clusterDefinitions } from './cluster-definitions.ts';
 import type { ClusterCredential, ClusterServer, ClusterUser } from './cluster-server.ts';
-import { freePort } from './real-cluster.ts';
+import { freePort } from '../free-port.ts';
 import { servePodLog } from './simulated/pod-log.ts';
 
 const issuer = 'https://cluster.example';

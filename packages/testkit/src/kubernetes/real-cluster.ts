@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '@selvedge/api/node';
 import { type ClientAuthority, createClientAuthority } from './client-authority.ts';
+import { freePort } from '../free-port.ts';
 import type { ClusterCredential, ClusterServer, ClusterUser } from './cluster-server.ts';
 
 const programs = ['kube-apiserver', 'etcd'] as const;
@@ -170,15 +170,4 @@ async function end(program: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promis
   const kill = setTimeout(() => program.kill('SIGKILL'), 10_000);
   await ended;
   clearTimeout(kill);
-}
-
-/** A port that nobody has at this moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }

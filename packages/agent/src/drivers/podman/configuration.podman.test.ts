@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
-import { eventually, fetchPage, freePort, TestSite, webManifests } from './testing/test-site.ts';
+import { freePort, type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
+import { eventually, fetchPage, TestSite, webManifests } from './testing/test-site.ts';
 
 const execFileAsync = promisify(execFile);
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
-import { fetchPage, freePort, TestSite, webManifests } from './testing/test-site.ts';
+import { freePort, type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
+import { fetchPage, TestSite, webManifests } from './testing/test-site.ts';
 
 describe('what a Podman site lets go of', requireTool('podman', 'nft', 'nsenter'), () => {
   let podman: PodmanTestbed;

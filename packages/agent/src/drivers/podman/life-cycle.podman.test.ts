@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
-import { eventually, fetchPage, freePort, TestSite, webManifests } from './testing/test-site.ts';
+import { freePort, type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
+import { eventually, fetchPage, TestSite, webManifests } from './testing/test-site.ts';
 
 describe('the life of an application on a Podman site', requireTool('podman', 'nft', 'nsenter'), () => {
   let podman: PodmanTestbed;

@@ -5,9 +5,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
+import { freePort, type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
 import { TestRegistry } from './testing/test-registry.ts';
-import { eventually, fetchPage, freePort, hammer, TestSite, webManifests } from './testing/test-site.ts';
+import { eventually, fetchPage, hammer, TestSite, webManifests } from './testing/test-site.ts';
 
 describe('a release that is prepared on a Podman site', requireTool('podman', 'nft', 'nsenter'), () => {
   let podman: PodmanTestbed;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
-import { eventually, fetchPage, freePort, hammer, TestSite, webManifests } from './testing/test-site.ts';
+import { freePort, type PodmanTestbed, requireTool, startPodmanTestbed } from '@selvedge/testkit';
+import { eventually, fetchPage, hammer, TestSite, webManifests } from './testing/test-site.ts';
 
 describe('a release on its way onto a Podman site', requireTool('podman', 'nft', 'nsenter'), () => {
   let podman: PodmanTestbed;

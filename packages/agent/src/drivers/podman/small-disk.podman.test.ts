@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { requireTool, startPodmanTestbed } from '@selvedge/testkit';
+import { freePort, requireTool, startPodmanTestbed } from '@selvedge/testkit';
 import { TestRegistry } from './testing/test-registry.ts';
-import { fetchPage, freePort, TestSite, webManifests } from './testing/test-site.ts';
+import { fetchPage, TestSite, webManifests } from './testing/test-site.ts';
 
 const mebibyte = 2 ** 20;
 const reserveBytes = 24 * mebibyte;
