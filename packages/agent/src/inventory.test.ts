@@ -64,6 +64,8 @@ describe('the inventory of a site', () => {
       driver.setInventory(inventoryWith('a', 'b', 'c'));
       await eventually('the hub asks for all and gets it', has('a', 'b', 'c'));
       assert.equal(told().at(-1)?.from, '');
+      const answered = hub.requests.length;
+      await eventually('the agent knows that the hub has it', () => hub.requests.length > answered);
     }
     const before = told().length;
     const next = new MemoryDriver();
