@@ -56,12 +56,16 @@ for (const kind of clusterKinds) {
     const agent = (
       name: string,
       identity: string,
-      { clock, predecessor }: { clock: FakeClock; predecessor?: Predecessor | undefined },
+      {
+        clock,
+        predecessor,
+        namespace = systemNamespace,
+      }: { clock: FakeClock; predecessor?: Predecessor | undefined; namespace?: string },
     ) => {
       const cable = new Cable(api);
       const guard = new LeaseGuard({
         api: cable.api,
-        namespace: systemNamespace,
+        namespace,
         name,
         identity,
         predecessor,
@@ -201,6 +205,14 @@ for (const kind of clusterKinds) {
       await client.delete(leases, { namespace: systemNamespace, name });
       await pass(25, [clock], () => a.guard.mayAct());
       assert.equal(a.guard.mayAct(), true, 'a Lease that was deleted is free');
+      a.kill();
+    });
+
+    test('makes its namespace where that is missing', async () => {
+      const namespace = 'selvedge-edge';
+      const a = agent(freshName(), 'a', { clock: new FakeClock(), namespace });
+      await settle(() => a.guard.mayAct());
+      assert.ok(await client.get(namespaces, { name: namespace }));
       a.kill();
     });
   });

@@ -203,7 +203,22 @@ export class LeaseGuard implements WriteGuard {
       metadata: { name, namespace, labels: { 'app.kubernetes.io/managed-by': 'selvedge-agent' } },
       spec: this.#ownSpec(undefined),
     };
-    await this.#write('POST', { lease, signal });
+    try {
+      await this.#write('POST', { lease, signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await this.#makeNamespace(signal);
+      await this.#write('POST', { lease, signal });
+    }
+  }
+
+  /** That of an agent beside the cluster need not be there; in the cluster it came with the agent. */
+  async #makeNamespace(signal: AbortSignal): Promise<void> {
+    const { api, namespace, logger } = this.#o;
+    const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(requestMs)]);
+    await api.json({ method: 'POST', path: '/api/v1/namespaces', signal: bounded, body });
+    logger.info('made the namespace that the agent keeps its records in', { namespace });
   }
 
   /** False when somebody else wrote it meanwhile. */
@@ -224,7 +239,7 @@ export class LeaseGuard implements WriteGuard {
       // Deleted, or written by another: looked at again.
       if (
         isConflict(error) ||
-        isNotFound(error) ||
+        (method === 'PUT' && isNotFound(error)) ||
         (isStatusError(error) && error.reason === 'AlreadyExists')
       ) {
         this.#seen = undefined;
