@@ -37,6 +37,12 @@ async function startHub(options: Parameters<typeof TestHub.start>[0] = {}): Prom
   return hub;
 }
 
+type AgentOptions = Parameters<typeof startTestAgent>[0];
+
+/** With a door, unless `more` has another driver. */
+const startAgent = (hub: TestHub, state: { path: string }, more: Partial<AgentOptions> = {}) =>
+  startTestAgent({ stateDir: state.path, token: hub.token(), driver: driverWithDoor(), ...more });
+
 const lastOf = (hub: TestHub) => {
   const link = hub.links.at(-1);
   assert.ok(link);
@@ -47,11 +53,7 @@ describe('the service link of an agent', () => {
   test('it is opened when the hub wishes for it, once, and leads to the door of the driver', async () => {
     await using hub = await startHub();
     await using state = await makeStateDir();
-    await using _agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using _agent = startAgent(hub, state);
     await eventually('the agent is there', () => hub.requests.length > 0);
     assert.equal(hub.links.length, 0);
     hub.wishForLink();
@@ -61,19 +63,16 @@ describe('the service link of an agent', () => {
     await eventually('the agent heard it', () => hub.requests.length > 4);
     hub.wishesLink = false;
     assert.equal(hub.links.length, 1);
-    const contact = await readContact(`${state.path}/contact.json`);
-    assert.ok(contact.linkSince);
+    await eventually('the agent tells of it', async () => {
+      return (await readContact(`${state.path}/contact.json`)).linkSince !== undefined;
+    });
   });
 
   test('nothing is opened before a state that the fleet key has signed allows it', async () => {
     await using hub = await startHub();
     hub.epoch = 0;
     await using state = await makeStateDir();
-    await using _agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using _agent = startAgent(hub, state);
     hub.wishForLink();
     await eventually('the agent heard the wish', () => hub.requests.length > 3);
     assert.equal(hub.links.length, 0);
@@ -85,11 +84,7 @@ describe('the service link of an agent', () => {
   test('after it was lost, the next wish opens another', async () => {
     await using hub = await startHub();
     await using state = await makeStateDir();
-    await using _agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using _agent = startAgent(hub, state);
     for (let n = 1; n <= 3; n++) {
       hub.wishForLink();
       await eventually('the link is open', () => hub.links.length === n);
@@ -102,10 +97,7 @@ describe('the service link of an agent', () => {
     await using hub = await startHub({ timeOffsetMs: 2 * 365 * 86_400_000 });
     await using proxy = await startTestProxy({ credentials: 'user:secret' });
     await using state = await makeStateDir();
-    await using _agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
+    await using _agent = startAgent(hub, state, {
       clock: wrongClock(-86_400_000),
       proxies: readProxySettings({ HTTPS_PROXY: `http://user:secret@127.0.0.1:${proxy.port}` }),
     });
@@ -118,11 +110,7 @@ describe('the service link of an agent', () => {
   test('it ends when the policy says Disabled, and is not opened while it does', async () => {
     await using hub = await startHub();
     await using state = await makeStateDir();
-    await using agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using agent = startAgent(hub, state);
     hub.wishForLink();
     await eventually('the link is open', () => hub.links.length === 1);
     const link = lastOf(hub);
@@ -148,13 +136,7 @@ describe('the service link of an agent', () => {
     await using state = await makeStateDir();
     hub.policy = { timeZone: 'UTC', link: 'Full' };
     hub.epoch = 1;
-    const start = {
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-      link: 'Read',
-    } as const;
-    await using _agent = startTestAgent(start);
+    await using _agent = startAgent(hub, state, { link: 'Read' });
     await eventually('the policy is there', () => hub.requests.some(({ epoch }) => epoch === 1));
     hub.wishForLink();
     await eventually('the link is open', () => hub.links.length === 1);
@@ -172,11 +154,7 @@ describe('the service link of an agent', () => {
       socket.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\nnope\n');
       return true;
     };
-    await using agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using agent = startAgent(hub, state);
     hub.wishForLink();
     await eventually('it was tried twice', () => refused >= 2);
     const before = hub.requests.length;
@@ -187,20 +165,17 @@ describe('the service link of an agent', () => {
       /answered 400.*proxy or load balancer.*let WebSockets through/,
     );
     assert.equal(said.filter(({ level }) => level === 'warn').length, 1, 'said once, not at each try');
-    assert.match((await readContact(`${state.path}/contact.json`)).linkTrouble ?? '', /no WebSocket/);
+    const trouble = async () => (await readContact(`${state.path}/contact.json`)).linkTrouble;
+    await eventually('the agent tells of it', async () => /no WebSocket/.test((await trouble()) ?? ''));
     hub.serveLink = undefined;
     await eventually('it opens when the way is free', () => hub.links.length === 1);
-    assert.equal((await readContact(`${state.path}/contact.json`)).linkTrouble, undefined);
+    await eventually('and no more', async () => (await trouble()) === undefined);
   });
 
   test('when the hub refuses the key, the link ends', async () => {
     await using hub = await startHub();
     await using state = await makeStateDir();
-    await using _agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using _agent = startAgent(hub, state);
     hub.wishForLink();
     await eventually('the link is open', () => hub.links.length === 1);
     hub.refuse = () => new StatusError('Forbidden', 'the site is revoked');
@@ -212,7 +187,7 @@ describe('the service link of an agent', () => {
     await using hub = await startHub();
     await using state = await makeStateDir();
     const driver = new MemoryDriver();
-    await using _agent = startTestAgent({ stateDir: state.path, token: hub.token(), driver });
+    await using _agent = startAgent(hub, state, { driver });
     hub.wishForLink();
     await eventually('the link is open', () => hub.links.length === 1);
     assert.equal((await ask(lastOf(hub), { path: '/api/v1/pods' })).status, 503);
@@ -223,11 +198,7 @@ describe('the service link of an agent', () => {
   test('a hub end that hangs is found out by the next wish', async () => {
     await using hub = await startHub();
     await using state = await makeStateDir();
-    await using _agent = startTestAgent({
-      stateDir: state.path,
-      token: hub.token(),
-      driver: driverWithDoor(),
-    });
+    await using _agent = startAgent(hub, state);
     let silent = 0;
     // Takes the WebSocket and says nothing on it, as when a hub has lost its power.
     hub.serveLink = (req, socket) => {

@@ -74,9 +74,13 @@ export function listLogger(lines: LogLine[]): Logger {
 }
 
 /** Polls until the condition holds; generous, as machines are slow at times. */
-export async function eventually(what: string, condition: () => boolean, seconds = 60): Promise<void> {
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  seconds = 60,
+): Promise<void> {
   const deadlineMs = performance.now() + seconds * 1000;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadlineMs) throw new Error(`waited ${seconds} s in vain until ${what}`);
     await systemClock.sleep(20);
   }
