@@ -130,7 +130,9 @@ export class RealCluster implements ClusterServer {
   #spawn(program: string, options: Record<string, string>): ChildProcess {
     const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
     const path = join(process.env['KUBEBUILDER_ASSETS'] ?? '', program);
-    return spawn(path, flags, { stdio: 'ignore', cwd: this.#directory });
+    // Ends with this process, also when that is killed.
+    const bound = ['--pdeathsig', 'KILL', path, ...flags];
+    return spawn('setpriv', bound, { stdio: 'ignore', cwd: this.#directory });
   }
 
   async #isReady(): Promise<boolean> {
