@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -113,11 +113,14 @@ export function podAccessChecks(find: () => PodAccess): void {
     const { kubectl, namespace, pod, port } = inPod();
     const forward = await startForward(kubectl, ['-n', namespace, `pod/${pod}`, `:${port}`]);
     try {
-      const small = Array.from({ length: 20 }, (_, index) =>
-        echo(forward.port, Buffer.from(`hello ${index}\n`)),
-      );
       const large = echo(forward.port, randomBytes(2_000_000));
-      await Promise.all([...small, large]);
+      const opened = [];
+      // One after the other, all open to the end: busybox's nc has next to no backlog, and Linux resets what it cannot queue.
+      for (let index = 0; index < 20; index++) {
+        opened.push(await echo(forward.port, Buffer.from(`hello ${index}\n`)));
+      }
+      opened.push(await large);
+      for (const socket of opened) socket.destroy();
     } finally {
       await forward.stop();
     }
@@ -141,8 +144,8 @@ export function podAccessChecks(find: () => PodAccess): void {
   });
 }
 
-/** Sends the bytes and reads until as many came back. */
-async function echo(port: number, bytes: Buffer): Promise<void> {
+/** Sends the bytes and reads until as many came back. Resolves to the connection, still open. */
+async function echo(port: number, bytes: Buffer): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   socket.write(bytes);
   const parts: Buffer[] = [];
@@ -156,8 +159,8 @@ async function echo(port: number, bytes: Buffer): Promise<void> {
   socket.on('error', reject);
   socket.on('close', () => reject(new Error(`closed after ${length} of ${bytes.length} bytes`)));
   await promise;
-  socket.destroy();
   assert.ok(Buffer.concat(parts).equals(bytes));
+  return socket;
 }
 
 interface Forward {
