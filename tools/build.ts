@@ -1,11 +1,11 @@
 /**
  * `npm run build`: one file per program, dist/selvedge.mjs and dist/selvedge-agent.cjs, with source maps beside them.
- * They need Node 24 and nothing else; selvedge.mjs also needs dist/selvedge-store-worker.mjs beside it.
+ * They need Node 24 and nothing else; selvedge.mjs also needs the files dist/selvedge-*-worker.mjs beside it.
  */
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { bundleOptions, lazyNodeModules, splitInParts } from './lean-bundle.ts';
+import { asciiText, bundleOptions, lazyNodeModules, splitInParts } from './lean-bundle.ts';
 import { repositoryRoot } from './testing/test-files.ts';
 
 interface Program {
@@ -17,14 +17,17 @@ interface Program {
   isLean?: true;
 }
 
+/** CommonJS dependencies inside a bundle call require for Node's own modules. */
+const requireInBundle =
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+
 const programs: readonly Program[] = [
   {
     outfile: 'dist/selvedge.mjs',
     entry: 'packages/cli/src/main.ts',
     format: 'esm',
-    // CommonJS dependencies inside the bundle call require for Node's own modules.
-    banner:
-      "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    // Of the C library two heaps for all threads: the hub has a dozen, and each would keep its own.
+    banner: `#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node\n${requireInBundle}`,
   },
   {
     // The second thread of the store, which selvedge.mjs starts from the file beside it.
@@ -32,6 +35,13 @@ const programs: readonly Program[] = [
     entry: 'packages/store/src/sqlite/store-worker.ts',
     format: 'esm',
     banner: '',
+  },
+  {
+    // The thread in which the hub reads YAML of others.
+    outfile: 'dist/selvedge-manifest-worker.mjs',
+    entry: 'packages/hub/src/sources/manifests/manifest-worker.ts',
+    format: 'esm',
+    banner: requireInBundle,
   },
   {
     outfile: 'dist/selvedge-agent.cjs',
@@ -55,7 +65,7 @@ for (const { outfile, entry, format, banner, isLean } of programs) {
     ...bundleOptions,
     entryPoints: [isLean === true ? (await splitInParts(entry, parts)).main : entry],
     outfile: file,
-    plugins: [lazyNodeModules],
+    plugins: [lazyNodeModules, asciiText],
     format,
     sourcemap: 'external',
     minifyWhitespace: true,

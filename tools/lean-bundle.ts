@@ -1,5 +1,6 @@
 /** How the programs are put together: shared by `npm run build` and the test of what the agent loads. */
-import { basename, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { repositoryRoot } from './testing/test-files.ts';
 
@@ -16,6 +17,26 @@ export const lazyNodeModules: Plugin = {
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
       loader: 'js',
     }));
+  },
+};
+
+/**
+ * The text of a program stays in memory, that of an ES module with two bytes for every character as soon as one of them is not ASCII.
+ * esbuild writes such characters as escapes, but not in regular expressions.
+ */
+export const asciiText: Plugin = {
+  name: 'ascii-text',
+  setup(bundler) {
+    bundler.onLoad({ filter: /\.[cm]?[jt]s$/, namespace: 'file' }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      const escaped = text.replace(
+        /[^\0-\x7f]/g,
+        (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+      );
+      // What would mean something else with the escape stays as it is.
+      if (escaped === text || /\\[^\0-\x7f]|String\.raw/.test(text)) return undefined;
+      return { contents: escaped, loader: extname(path).endsWith('ts') ? 'ts' : 'js' };
+    });
   },
 };
 
@@ -70,7 +91,7 @@ export async function splitInParts(
     outdir,
     splitting: true,
     format: 'esm',
-    plugins: [laterPackages, lazyNodeModules, withoutLogTransports],
+    plugins: [laterPackages, lazyNodeModules, withoutLogTransports, asciiText],
     sourcemap: 'inline',
     metafile: true,
   });

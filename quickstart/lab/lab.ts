@@ -21,9 +21,9 @@ export const sourcePrograms = {
 
 /** What `npm run build` made. */
 export const bundledPrograms = {
-  cli: [process.execPath, join(repositoryRoot, 'dist/selvedge.mjs')],
+  // As in the first lines of the files.
+  cli: ['/usr/bin/env', 'MALLOC_ARENA_MAX=2', process.execPath, join(repositoryRoot, 'dist/selvedge.mjs')],
   agent: [
-    // As in the first line of the file.
     '/usr/bin/env',
     'MALLOC_ARENA_MAX=1',
     'MALLOC_TRIM_THRESHOLD_=65536',

@@ -12,8 +12,12 @@ const heavy = {
   YAML: /node_modules\/yaml\//,
   CEL: /node_modules\/@marcbachmann\/cel-js\//,
   'an HTTP client': /node_modules\/undici\//,
+  HPKE: /node_modules\/hpke\//,
   'HTTP/2': /^node-module:node:http2$/,
   'worker threads': /node_modules\/thread-stream\//,
+  'the depot, which opens when an image is wanted of it':
+    /^packages\/agent\/src\/depot\/(site-depot|depot-server|blob-|image-fetcher|registry-|hub-door)/,
+  'the import of archives': /^packages\/agent\/src\/carry\/(archive-plan|image-blobs|import-|read-archive)/,
   'the service link': /^packages\/agent\/src\/link\/(link-service|link-socket|streams\/)/,
   'the doors': /^packages\/agent\/src\/drivers\/[a-z]+\/door\//,
 };

@@ -55,6 +55,10 @@ describe('Helm chart of the agent', () => {
     const { extraRules } = resolveInstall(wish);
     assert.deepEqual(byName(render({ link: true, extraRules, proxy: wish.proxy })), expected(wish));
     assert.deepEqual(
+      byName(render({ mirrorNamespaces: 'shop,till' })),
+      expected({ mirrorNamespaces: ['shop', 'till'] }),
+    );
+    assert.deepEqual(
       byName(render({ priorityClassName: 'important' })),
       expected({ priorityClassName: 'important' }),
     );

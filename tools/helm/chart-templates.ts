@@ -23,6 +23,7 @@ export function chartTemplates(): Record<string, string> {
         extraRules: [{ apiGroups: ['@@'], resources: ['@@'], verbs: ['@@'] }],
         link: { users: [], groups: [] },
         proxy: '{{ .Values.proxy }}',
+        mirrorNamespaces: ['{{ .Values.mirrorNamespaces }}'],
       },
       '{{ .Values.token }}',
     );
@@ -73,6 +74,7 @@ function deployment(objects: readonly KubeObject[]): string {
   return documents(objects)
     .replace(/^( *)nodeSelector:\n(?:\1 {2}.*\n)+/m, (_all, indent: string) => chosen('nodeSelector', indent))
     .replace(/^( *)resources:\n(?:\1 {2}.*\n)+/m, (_all, indent: string) => chosen('resources', indent))
+    .replace(/^ *- "?--mirror-namespaces=.*\n/m, (all) => when('.Values.mirrorNamespaces', all))
     .replace(/^( *)env:\n(?:\1 {2}.*\n)+/m, (all) => when('.Values.proxy', all))
     .replace(/^( *)serviceAccountName: .*\n/m, (all, indent: string) => {
       const priority = `${indent}priorityClassName: {{ .Values.priorityClassName | quote }}\n`;

@@ -65,6 +65,18 @@ const mixedCgroupNeeds: readonly Need[] = [
 ];
 
 const testNeeds: readonly Need[] = [
+  { anyOf: ['git'], package: 'git', why: 'repositories that applications come from' },
+  { anyOf: ['ssh'], package: 'openssh-client', why: 'repositories that are reached by ssh' },
+  {
+    anyOf: ['sshd'],
+    package: 'openssh-server',
+    why: 'a server of git that is reached by ssh; the tests run servers of their own',
+    configuration: {
+      path: '/etc/ssh/sshd_not_to_be_run',
+      text: "Selvedge's tests need the program, not a service. Remove this file to run one.\n",
+    },
+  },
+  { anyOf: ['skopeo'], package: 'skopeo', why: "a client of the hub's registry, beside Podman" },
   { anyOf: ['ip'], package: 'iproute2', why: 'sites in network namespaces whose link is cut' },
   {
     anyOf: ['initdb'],
@@ -89,6 +101,13 @@ export const unpackedNeeds: readonly UnpackedNeed[] = [
     isThere: () => findStaticBusybox() !== undefined,
     package: 'busybox-static',
     why: 'the one program in the image that is built',
+  },
+  {
+    name: 'containerd',
+    isThere: () => findTool('containerd') !== undefined && findTool('ctr') !== undefined,
+    package: 'containerd',
+    why: "a client of the hub's registry; the tests run a daemon of their own",
+    tests: 'only',
   },
   {
     name: 'kubectl',

@@ -1,6 +1,10 @@
-import { join } from 'node:path';
-import type { AgentInfo, Clock, KubeObject, LinkAccess, Logger } from '@selvedge/api';
+import { join, resolve } from 'node:path';
+import type { AgentInfo, Clock, KubeObject, LinkAccess, Logger, SecretValue } from '@selvedge/api';
 import { keyFingerprint } from '@selvedge/api/node';
+import type { Depot } from './depot/depot.ts';
+import { LazyDepot, type LazyDepotOptions } from './depot/lazy-depot.ts';
+import { SealedStore } from './credentials/sealed-store.ts';
+import { KeptLogins, type SiteLogins } from './credentials/site-logins.ts';
 import type { Driver } from './drivers/driver.ts';
 import { enrol } from './enrolment/enrol.ts';
 import { EnrolmentRefused } from './enrolment/enrolment-refused.ts';
@@ -8,11 +12,14 @@ import { type EnrolmentToken, parseEnrolmentToken } from './enrolment/enrolment-
 import { HubClock } from './hub-connection/hub-clock.ts';
 import type { ProxySettings } from './hub-connection/proxy-settings.ts';
 import { firstKeyFile, loadOrMakeAgentKey, nextKeyFile } from './identity/agent-key.ts';
+import { SealingKeys } from './identity/sealing-keys.ts';
+import { secretValues, type SecretVersions } from './life/item-secrets.ts';
 import { SiteSession } from './site-session.ts';
 import { AgentDatabase, isStorageFull } from './state/agent-database.ts';
 import { makePrivateDirectory, removeLeftovers } from './state/atomic-file.ts';
 import { ContactRecord } from './state/contact-record.ts';
 import { ContentStore } from './state/content-store.ts';
+import { noteDepotFolder } from './state/depot-folder.ts';
 import { type Enrolment, findEnrolment, findMeta, putMeta, saveEnrolment } from './state/enrolment-record.ts';
 import { ReportBook } from './state/report-book.ts';
 import { SpaceReserve } from './state/space-reserve.ts';
@@ -24,7 +31,19 @@ export interface DriverContext {
   readonly site: { readonly name: string; readonly uid: string };
   /** Manifests by digest, from this machine only. */
   findManifests(digest: string): Promise<readonly KubeObject[] | undefined>;
+  /** Values of Secrets of an item by name and version, from this machine only; undefined when one is not here. */
+  findSecrets(item: string, versions: SecretVersions): ReadonlyMap<string, SecretValue> | undefined;
+  /** For the runtime's own way to pull. */
+  readonly logins: SiteLogins;
+  /** Where the site's images come from; absent: straight from their registries. */
+  readonly depot?: Depot | undefined;
 }
+
+/** Where a site keeps its images, and to whom it serves them. */
+export type DepotOptions = Pick<
+  LazyDepotOptions,
+  'directory' | 'listen' | 'insecureRegistries' | 'reserveBytes'
+>;
 
 export interface AgentOptions {
   readonly stateDir: string;
@@ -41,6 +60,8 @@ export interface AgentOptions {
   readonly hubs?: readonly URL[];
   /** What the site itself allows over the service link; `Full` when absent: then `Site.spec.link` alone decides. */
   readonly link?: LinkAccess;
+  /** Absent: the site has no depot. */
+  readonly depot?: DepotOptions | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Longest wait of one poll. */
@@ -216,27 +237,56 @@ class Agent {
   }
 
   async #openSession(enrolment: Enrolment): Promise<{ options: OpenOptions; session: SiteSession }> {
-    const { keysDir, database, createDriver } = this.#options;
+    const { keysDir, database, createDriver, logger } = this.#options;
     const content = this.#content;
+    const sealingKeys = await SealingKeys.open(keysDir, enrolment.keyFile);
+    const { formerSiteUids } = enrolment;
+    const opening = { owner: enrolment, formerSiteUids, keys: sealingKeys };
+    const sealed = await SealedStore.load({ database, logger, ...opening });
+    let open: SiteSession | undefined;
+    const listed = () => open?.listedValues ?? [];
+    const logins = new KeptLogins({ store: sealed, clock: this.#clock, listed });
+    const depot = this.#makeDepot();
     const driver = createDriver({
+      depot,
       site: { name: enrolment.site, uid: enrolment.siteUid },
       findManifests: async (digest) => {
         const bytes = content.find(digest);
         return bytes && (JSON.parse(bytes.toString('utf8')) as readonly KubeObject[]);
       },
+      findSecrets: (item, versions) => secretValues(sealed, item, versions),
+      logins,
     });
-    const session = await SiteSession.open({
+    open = await SiteSession.open({
       enrolment,
       key: await loadOrMakeAgentKey(keysDir, enrolment.keyFile),
       database,
       content,
+      sealingKeys,
+      sealed,
+      logins,
       book: this.#book,
       contact: this.#contact,
       driver,
+      depot,
       hubClock: this.#clock,
       options: this.#options,
     });
-    return { options: this.#options, session };
+    return { options: this.#options, session: open };
+  }
+
+  #makeDepot(): LazyDepot | undefined {
+    const { depot, proxies, extraCas = [], clock, logger, monotonicMs, database } = this.#options;
+    noteDepotFolder(database, depot && resolve(depot.directory));
+    if (depot === undefined) return undefined;
+    return new LazyDepot({
+      ...depot,
+      proxies,
+      extraCas,
+      clock,
+      logger: logger.child({ component: 'depot' }),
+      monotonicMs: monotonicMs ?? (() => performance.now()),
+    });
   }
 
   async #enrol(
@@ -248,12 +298,13 @@ class Agent {
     const hubs = this.#options.hubs?.length ? this.#options.hubs : token.hubs;
     const keyFile = former === undefined ? firstKeyFile : nextKeyFile(former.keyFile);
     const key = await loadOrMakeAgentKey(keysDir, keyFile);
+    const { present: sealingKey } = await SealingKeys.open(keysDir, keyFile);
     // Before the hub binds the site to it: a key that is lost then makes the token worthless.
     await keeper?.keep(signal);
     const { identity, site, siteUid } = await enrol({
       token: { ...token, hubs },
       key,
-      agentInfo: machine,
+      agentInfo: { ...machine, sealingKey: sealingKey.publicKey },
       proxies,
       extraCas,
       clock: this.#clock,

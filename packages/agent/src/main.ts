@@ -4,7 +4,9 @@ import { arch, hostname, tmpdir, userInfo } from 'node:os';
 import { escapeControls, type LinkAccess, linkAccesses, printable } from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
 import { Command, InvalidArgumentError } from 'commander';
+import { formatDepotList, formatVerifiedDepot } from './commands/depot-commands.ts';
 import { formatStatus } from './commands/format-status.ts';
+import { addDepotFlags, defaultDepotDir, type DepotFlags, depotOptions } from './commands/depot-flags.ts';
 import {
   addKubernetesFlags,
   checkKubernetesFlags,
@@ -20,7 +22,7 @@ import { readProxySettings } from './hub-connection/proxy-settings.ts';
 /** Of the product; all packages carry one version. */
 const version = '0.1.0';
 
-interface RunFlags extends KubernetesFlags {
+interface RunFlags extends KubernetesFlags, DepotFlags {
   state?: string;
   token?: string;
   tokenFile?: string;
@@ -40,7 +42,7 @@ const program = new Command('selvedge-agent')
   .version(version)
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 1));
 
-addKubernetesFlags(program.command('run'))
+addDepotFlags(addKubernetesFlags(program.command('run')))
   .description('Run the agent of this site. Ends at SIGTERM; containers go on running.')
   .option('--state <dir>', 'state directory: key, desired state, reports; one agent per directory')
   .option(
@@ -107,6 +109,40 @@ program
   .requiredOption('--reason <text>', 'why; the hub shows it')
   .action((item: string, flags: PersonFlags) => personCommand(rollBackItem, item, flags));
 
+program
+  .command('import')
+  .description(
+    'Take the desired state of this site, and all that it needs, from a file of "selvedge site export".',
+  )
+  .argument('<file>', 'the file; - for what comes in')
+  .requiredOption('--state <dir>', 'state directory of the agent')
+  .option('--depot <dir>', 'folder of the depot, when the agent runs with another one than STATE/depot')
+  .action(importCommand);
+
+const depotCommand = program
+  .command('depot')
+  .description('Look at the images that this site keeps. Works beside a running agent.');
+
+depotCommand
+  .command('list')
+  .description(
+    'List the images of the depot; with -o json also every blob, for "selvedge site export --have".',
+  )
+  .option('--state <dir>', 'state directory of the agent; its depot is below')
+  .option('--depot <dir>', 'folder of the depot, when it is elsewhere')
+  .option('-o, --output <format>', 'json')
+  .action(listDepotCommand);
+
+depotCommand
+  .command('verify')
+  .description(
+    'Read every blob of the depot and remove those that are damaged, so that they are fetched again.',
+  )
+  .option('--state <dir>', 'state directory of the agent; its depot is below')
+  .option('--depot <dir>', 'folder of the depot, when it is elsewhere')
+  .option('-o, --output <format>', 'json')
+  .action(verifyDepotCommand);
+
 // No top-level await: the released program is one CommonJS file, which takes 4 MB less memory than an ES module.
 void program.parseAsync();
 
@@ -116,10 +152,13 @@ async function runCommand(flags: RunFlags): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const token = flags.token ?? (flags.tokenFile === undefined ? process.env['SELVEDGE_TOKEN'] : undefined);
   try {
+    const stateDir = stateDirOf(flags);
+    const kubernetes = checkKubernetesFlags(flags);
     await run(
       {
-        stateDir: stateDirOf(flags),
-        kubernetes: checkKubernetesFlags(flags),
+        stateDir,
+        kubernetes,
+        depot: depotOptions(flags, { stateDir, isKubernetes: kubernetes !== undefined }),
         ...(token ? { token } : {}),
         ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
         ...(flags.podmanSocket === undefined ? {} : { podmanSocket: flags.podmanSocket }),
@@ -158,6 +197,44 @@ async function statusCommand(flags: { state: string; output?: string }): Promise
   }
 }
 
+interface DepotCommandFlags {
+  state?: string;
+  depot?: string;
+  output?: string;
+}
+
+async function listDepotCommand(flags: DepotCommandFlags): Promise<void> {
+  await printDepot(flags, async (directory) => {
+    const { listDepot } = await import('./depot/list-depot.ts');
+    const list = await listDepot(directory);
+    return { document: list, text: formatDepotList(list) };
+  });
+}
+
+async function verifyDepotCommand(flags: DepotCommandFlags): Promise<void> {
+  await printDepot(flags, async (directory) => {
+    const { verifyDepot } = await import('./depot/list-depot.ts');
+    const verified = await verifyDepot(directory, new AbortController().signal);
+    if (verified.removed.length > 0) process.exitCode = 1;
+    return { document: verified, text: formatVerifiedDepot(verified) };
+  });
+}
+
+async function printDepot(
+  { state, depot, output }: DepotCommandFlags,
+  read: (directory: string) => Promise<{ document: unknown; text: string }>,
+): Promise<void> {
+  try {
+    const directory = depot ?? (state === undefined ? undefined : defaultDepotDir(state));
+    if (directory === undefined) throw new Error('name the folder: --state DIR or --depot DIR');
+    const { document, text } = await read(directory);
+    process.stdout.write(escapeControls(output === 'json' ? `${JSON.stringify(document, null, 2)}\n` : text));
+  } catch (error) {
+    process.stderr.write(`selvedge-agent: ${printable((error as Error).message)}\n`);
+    process.exitCode = 1;
+  }
+}
+
 interface PersonFlags {
   state: string;
   reason?: string;
@@ -175,6 +252,34 @@ async function personCommand(
       ...(flags.reason === undefined ? {} : { reason: flags.reason }),
       by: process.env['SUDO_USER'] || userName(),
       clock: systemClock,
+    });
+    process.stdout.write(escapeControls(text));
+  } catch (error) {
+    process.stderr.write(`selvedge-agent: ${printable((error as Error).message)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+async function importCommand(file: string, flags: { state: string; depot?: string }): Promise<void> {
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+  try {
+    const { importSite, openDepotForImport } = await import('./commands/import-site.ts');
+    const images = await openDepotForImport({
+      stateDir: flags.state,
+      depot: flags.depot,
+      clock: systemClock,
+      logger: createLogger({ level: 'warn' }),
+    });
+    const text = await importSite({
+      file,
+      ...(images === undefined ? {} : { images }),
+      stateDir: flags.state,
+      input: process.stdin,
+      by: process.env['SUDO_USER'] || userName(),
+      clock: systemClock,
+      tell: (line) => process.stderr.write(escapeControls(`${printable(line)}\n`)),
+      signal: stop.signal,
     });
     process.stdout.write(escapeControls(text));
   } catch (error) {

@@ -183,6 +183,28 @@ describe('a release that a site is to prepare and to activate', () => {
   });
 });
 
+describe('a login that is listed and has not arrived', () => {
+  test('is waited for by the release to come, and by nothing that runs', async () => {
+    await using site = await setUp();
+    const { hub } = site;
+    const version = 'v1';
+    const sealed = [{ id: 'RegistryCredential/default/images', version }];
+    hub.policy = { ...hub.policy, sealed };
+    const next = hub.assign('till', manifests());
+    await eventually('it waits', () => site.report()?.reason === 'SecretMissing');
+    assert.equal(site.report()?.state, 'Preparing');
+    assert.match(site.report()?.message ?? '', /^RegistryCredential images has not arrived/);
+    assert.equal(site.serving(), site.first.digest);
+    await site.stop();
+    const { driver } = site.start();
+    await eventually('what runs is given', () => driver.desired[0]?.item.digest === site.first.digest);
+    hub.policy = { ...hub.policy, sealed: [] };
+    hub.epoch += 1;
+    hub.publish();
+    await eventually('it runs', () => site.serving() === next.digest);
+  });
+});
+
 describe('a person at the site', () => {
   test('holds and releases beside the running agent, and the hub learns of it in order', async () => {
     await using site = await setUp();
@@ -247,20 +269,23 @@ describe('a person at the site', () => {
     await holdSite(person());
     await eventually('the hub knows the hold', () => hub.siteReport?.holds.length === 1);
     hub.variables = { price: 3 };
-    hub.policy = { ...hub.policy, nodeGroups: [{ name: 'edge' }] };
+    hub.policy = { ...hub.policy, nodeGroups: [{ name: 'edge' }], labels: { size: 'large' } };
     hub.epoch += 1;
     hub.publish();
     await eventually('it is accepted', () => hub.requests.at(-1)?.epoch === hub.epoch);
     await site.stop();
     const { driver } = site.start();
     const groups = () => driver.desired[0]?.nodeGroups.map(({ name }) => name);
+    const labels = () => driver.desired[0]?.labels;
     await eventually('it polls again', () => hub.requests.at(-1)?.reports.length === 0);
     await eventually('the driver knows what to run', () => groups() !== undefined);
     assert.deepEqual(values(), {});
     assert.deepEqual(groups(), []);
+    assert.deepEqual(labels(), {});
     await releaseSite(person());
     await eventually('the values are in force', () => values()?.['price'] === 3);
     assert.deepEqual(groups(), ['edge']);
+    assert.deepEqual(labels(), { size: 'large' });
   });
 
   test('rolls back, beside the agent or while it is stopped; the hub learns of it, a newer attempt is tried', async () => {
@@ -371,7 +396,7 @@ describe('a state directory of an agent before local decisions', () => {
     const database = new DatabaseSync(join(site.dir.path, 'agent.db'));
     const { digest } = database.prepare('SELECT digest FROM states').get() as { digest: string };
     database.exec(`
-      DROP TABLE memories; DROP TABLE holds; DROP TABLE acts; DROP TABLE orders;
+      DROP TABLE memories; DROP TABLE holds; DROP TABLE acts; DROP TABLE orders; DROP TABLE sealed;
       ALTER TABLE removals DROP COLUMN mode; PRAGMA user_version=1;
     `);
     database.prepare('INSERT INTO items VALUES (?, ?, ?)').run(first.id, first.uid, digest);

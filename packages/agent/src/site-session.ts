@@ -1,15 +1,22 @@
 import { X509Certificate } from 'node:crypto';
-import type { AgentInfo } from '@selvedge/api';
+import type { AgentInfo, KubeObject, SealedName } from '@selvedge/api';
 import { keyFingerprint } from '@selvedge/api/node';
 import type { AgentOptions } from './agent.ts';
+import { DepotNeeds } from './depot/depot-needs.ts';
+import type { LazyDepot } from './depot/lazy-depot.ts';
 import type { Driver } from './drivers/driver.ts';
+import { CarriedIntake } from './carry/carried-intake.ts';
 import { HubApi, type Speaker } from './hub-connection/hub-api.ts';
 import type { HubClock } from './hub-connection/hub-clock.ts';
 import { type HubAnswer, HubConnection } from './hub-connection/hub-connection.ts';
 import { fetchHubIdentity, isIdentityOf } from './hub-connection/hub-identity.ts';
 import { WaitLimit } from './hub-connection/wait-limit.ts';
+import type { SealedStore } from './credentials/sealed-store.ts';
+import type { KeptLogins } from './credentials/site-logins.ts';
 import type { AgentKey } from './identity/agent-key.ts';
+import type { SealingKeys } from './identity/sealing-keys.ts';
 import { LinkKeeper } from './link/link-keeper.ts';
+import { MirrorSender } from './mirror/mirror-sender.ts';
 import type { AgentDatabase } from './state/agent-database.ts';
 import { isStorageFull } from './state/agent-database.ts';
 import type { ContactRecord } from './state/contact-record.ts';
@@ -19,6 +26,7 @@ import { HeldState } from './state/held-state.ts';
 import { LocalBell } from './state/local-bell.ts';
 import type { ReportBook } from './state/report-book.ts';
 import { ContentFetcher } from './sync/content-fetcher.ts';
+import { SealedFetcher } from './sync/sealed-fetcher.ts';
 import { SiteWork } from './sync/site-work.ts';
 import { StateIntake } from './sync/state-intake.ts';
 import { type ContactEvent, SyncLoop } from './sync/sync-loop.ts';
@@ -29,9 +37,13 @@ export interface SiteSessionOptions {
   readonly key: AgentKey;
   readonly database: AgentDatabase;
   readonly content: ContentStore;
+  readonly sealingKeys: SealingKeys;
+  readonly sealed: SealedStore;
+  readonly logins: KeptLogins;
   readonly book: ReportBook;
   readonly contact: ContactRecord;
   readonly driver: Driver;
+  readonly depot?: LazyDepot | undefined;
   readonly hubClock: HubClock;
   readonly options: Pick<
     AgentOptions,
@@ -55,11 +67,12 @@ export class SiteSession {
   readonly #connection: HubConnection;
   #enrolment: Enrolment;
   #lastTrustRefreshMs = -Infinity;
+  #onLocal: () => void = () => {};
   readonly #stopped = new AbortController();
   #living: Promise<void> = Promise.resolve();
 
   private constructor(parts: SiteSessionOptions, held: HeldState) {
-    const { enrolment, book, database, content, driver, hubClock, options } = parts;
+    const { enrolment, book, database, content, sealed, logins, driver, hubClock, options } = parts;
     this.#parts = parts;
     this.#enrolment = enrolment;
     this.#work = new SiteWork({
@@ -67,10 +80,13 @@ export class SiteSession {
       book,
       database,
       content,
+      sealed,
+      logins,
       driver,
       clock: hubClock,
       logger: options.logger,
       siteName: enrolment.site,
+      depotNeeds: parts.depot && depotNeeds(parts.depot, parts),
       monotonicMs: options.monotonicMs ?? (() => performance.now()),
     });
     this.#connection = new HubConnection({
@@ -81,6 +97,7 @@ export class SiteSession {
       clock: hubClock,
       logger: options.logger,
     });
+    this.#bindDepot();
   }
 
   static async open(parts: SiteSessionOptions): Promise<SiteSession> {
@@ -94,6 +111,27 @@ export class SiteSession {
     return new SiteSession(parts, held);
   }
 
+  #bindDepot(): void {
+    const { depot, enrolment, hubClock: clock, key } = this.#parts;
+    const speaker = { key, hubId: enrolment.hubId, site: enrolment.site };
+    const api = new HubApi({ connection: this.#connection, speaker, clock });
+    const { held } = this.#work;
+    depot?.bind({
+      policy: () => held.policy.depot ?? {},
+      hubRegistries: () => [
+        ...enrolment.hubs.map((hub) => new URL(hub).host),
+        ...(held.policy.depot?.hubRegistries ?? []),
+      ],
+      openAtHub: (path, how) => api.open(path, how),
+      logins: this.#parts.logins,
+    });
+  }
+
+  /** Values that this site may have, by their present version. */
+  get listedValues(): readonly SealedName[] {
+    return this.#work.listedValues;
+  }
+
   /** Needs no hub: after a reboot the applications come back from this machine's own disk. */
   async startDriver(signal: AbortSignal): Promise<void> {
     this.#work.resume();
@@ -102,6 +140,8 @@ export class SiteSession {
     this.#living.catch(() => {
       // `sync` ends with it.
     });
+    // What is in the depot is there for the nodes of the site, hub or not. A disk that hangs does not keep the driver waiting.
+    void this.#parts.depot?.start();
     await this.#parts.driver.start(signal);
     this.#parts.options.logger.info('driving the last accepted desired state', {
       site: this.#enrolment.site,
@@ -118,6 +158,7 @@ export class SiteSession {
     await Promise.race([isStopped, hubClock.sleep(longestStopMs, stopped.signal)]);
     this.#stopped.abort();
     await this.#living.catch(() => {});
+    await this.#parts.depot?.close();
     this.#work.stop();
     this.#connection.close();
   }
@@ -137,7 +178,9 @@ export class SiteSession {
           rung.wait(either),
         ]);
         over.abort();
-        if (!signal.aborted) this.#work.noticeLocal();
+        if (signal.aborted) break;
+        this.#work.noticeLocal();
+        this.#onLocal();
       }
     } finally {
       bell.close();
@@ -161,13 +204,32 @@ export class SiteSession {
       keepFirst: keeper && ((change) => keeper.keepFirst(change, either)),
     });
     const fetcher = new ContentFetcher({ api, content, work: this.#work, clock, logger });
+    const { database } = this.#parts;
+    const carried = new CarriedIntake({
+      database,
+      intake,
+      work: this.#work,
+      keepSealed: (name, signed) => this.#parts.sealed.keep(name, signed, clock.now()),
+      clock,
+      logger,
+    });
+    this.#onLocal = () => carried.wake();
+    const values = this.#makeSealedFetcher(api);
     const link = this.#makeLinkKeeper(speaker);
     intake.onAccepted(() => {
       link.checkPolicy();
       this.#work.collectGarbage();
       fetcher.wake();
+      values.wake();
     });
     this.#work.onContentWanted(() => fetcher.reconsider());
+    const mirrors = new MirrorSender({
+      api,
+      news: this.#work.mirrors,
+      clock,
+      logger,
+      onDoubt: () => this.#work.tellHub(),
+    });
     let wasAway = false;
     const loop = new SyncLoop({
       api,
@@ -178,12 +240,17 @@ export class SiteSession {
       logger,
       agentInfo: () => this.#describeAgent(either),
       onContact: async (event) => {
-        if (event.kind === 'answered' && wasAway) fetcher.wake();
+        if (event.kind === 'answered' && wasAway) {
+          fetcher.wake();
+          values.wake();
+        }
         wasAway = event.kind !== 'answered';
         if (event.kind === 'key-refused') link.end('the hub refuses the key of this agent');
         await this.#noteContact(event, either);
       },
       onLinkWished: () => link.wish(),
+      onContents: (state) => fetcher.takeDeltas(state),
+      onMirrorsWished: (uids) => mirrors.send(uids),
       waitUntilReachable: (waitSignal) => this.#connection.waitUntilReachable(waitSignal),
       ...(options.keyRefusedRetryMs === undefined ? {} : { keyRefusedRetryMs: options.keyRefusedRetryMs }),
     });
@@ -191,13 +258,30 @@ export class SiteSession {
       await Promise.all([
         loop.run(either),
         fetcher.run(either),
+        values.run(either),
+        carried.run(either),
         link.run(either),
+        mirrors.run(either),
         this.#returnToPreferred(either),
         this.#living,
       ]);
     } finally {
       stop.abort();
     }
+  }
+
+  #makeSealedFetcher(api: HubApi): SealedFetcher {
+    const { sealed: store, logins, hubClock: clock, options } = this.#parts;
+    const fetcher = new SealedFetcher({
+      api,
+      store,
+      listed: () => this.#work.listedValues,
+      onTrouble: (id, message) => this.#work.secrets.noteTrouble(id, message),
+      clock,
+      logger: options.logger,
+    });
+    logins.onRefresh((name, signal) => fetcher.refresh(name, signal));
+    return fetcher;
   }
 
   #makeLinkKeeper(speaker: Speaker): LinkKeeper {
@@ -228,7 +312,9 @@ export class SiteSession {
     const { driver, hubClock, options } = this.#parts;
     const none = hubClock.sleep(longestDescribeMs, signal).then(() => undefined);
     const described = await Promise.race([driver.describe().catch(() => undefined), none]);
-    return { ...options.machine, ...(described === undefined ? {} : { runtime: described.runtime }) };
+    const sealingKey = this.#parts.sealingKeys.present.publicKey;
+    const runtime = described === undefined ? {} : { runtime: described.runtime };
+    return { ...options.machine, sealingKey, ...runtime };
   }
 
   async #noteContact(event: ContactEvent, signal: AbortSignal): Promise<void> {
@@ -309,6 +395,20 @@ export class SiteSession {
       if (!isStorageFull(error)) throw error;
     }
   }
+}
+
+function depotNeeds(depot: LazyDepot, { content, enrolment, options }: SiteSessionOptions): DepotNeeds {
+  return new DepotNeeds({
+    depot,
+    siteName: enrolment.site,
+    hasContent: (digest) => content.has(digest),
+    findContent: (digest) => {
+      const bytes = content.find(digest);
+      return bytes && (JSON.parse(bytes.toString('utf8')) as readonly KubeObject[]);
+    },
+    monotonicMs: options.monotonicMs ?? (() => performance.now()),
+    logger: options.logger,
+  });
 }
 
 const longestStopMs = 8000;

@@ -9,6 +9,19 @@
  */
 export * from './canonical-json.ts';
 export * from './clock.ts';
+export type { OverrideTrace } from './content/apply-override.ts';
+export { changeImage, mapImages, splitImage } from './content/image-names.ts';
+export {
+  type Combination,
+  missingValues,
+  type ReleaseIdentity,
+  ReleaseResolver,
+  type ResolvedRelease,
+  type ResolveFaults,
+  type SiteFacts,
+} from './content/release-resolver.ts';
+export { variantOf } from './content/release-variant.ts';
+export { resolveRelease } from './content/resolve-release.ts';
 export * from './duration.ts';
 export * from './field-error.ts';
 export * from './install/agent-install.ts';
@@ -16,8 +29,11 @@ export * from './install/agent-manifests.ts';
 export * from './install/agent-rules.ts';
 export * from './inventory/inventory-parts.ts';
 export * from './inventory/site-inventory.ts';
+export * from './json-value.ts';
 export * from './kinds/access.ts';
 export * from './kinds/application-plan.ts';
+export * from './kinds/application-render.ts';
+export * from './kinds/application-source.ts';
 export * from './kinds/application.ts';
 export * from './kinds/apply-rules.ts';
 export * from './kinds/coordination.ts';
@@ -25,6 +41,10 @@ export * from './kinds/core.ts';
 export * from './kinds/delivery.ts';
 export * from './kinds/enrollment-token.ts';
 export * from './kinds/inventory-schema.ts';
+export * from './kinds/label-selector-schema.ts';
+export * from './kinds/mirror-kinds.ts';
+export * from './kinds/override-schemas.ts';
+export * from './kinds/registry-credential.ts';
 export * from './kinds/release.ts';
 export * from './kinds/rollout.ts';
 export * from './kinds/site.ts';
@@ -34,15 +54,23 @@ export * from './label-selector.ts';
 export * from './logger.ts';
 export * from './manifests.ts';
 export * from './object-client.ts';
+export * from './object-limits.ts';
 export * from './object-meta.ts';
 export * from './object-name.ts';
+export * from './placement.ts';
+export { formatProgress } from './rules/format-progress.ts';
+export { type ImageReference, parseImageReference } from './image-reference.ts';
 export * from './quantity.ts';
+export * from './registry/docker-config.ts';
+export * from './registry/registry-scope.ts';
 export * from './removal/removal-set.ts';
 export * from './rules/delivery-rules.ts';
 export * from './rules/link-access.ts';
 export * from './status-error.ts';
 export * from './sync/fitting-wait.ts';
 export * from './sync/link-protocol.ts';
+export * from './sync/sealed-values.ts';
+export * from './sync/site-archive.ts';
 export * from './sync/sync-protocol.ts';
 export * from './terminal-text.ts';
 export * from './variables.ts';

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
 import { fieldForbidden, fieldInvalid, fieldNotSupported, fieldRequired } from './field-error.ts';
-import type { labelSelectorSchema } from './kinds/application.ts';
+import type { labelSelectorSchema } from './kinds/label-selector-schema.ts';
 import { faultOfLabelKey, faultOfLabelValue } from './object-name.ts';
 import { badRequest, type FieldError } from './status-error.ts';
 
@@ -95,6 +95,16 @@ function validateExpression(
     if (fault) errors.push(fieldInvalid(`${path}.values[${index}]`, value, fault));
   }
   return errors;
+}
+
+/** The text form of a selector, for `labelSelector` in a request; '' selects everything. */
+export function formatLabelSelector(selector: LabelSelector): string {
+  const parts = requirementsOf(selector).map(({ key, operator, values }) => {
+    if (operator === 'Exists') return key;
+    if (operator === 'DoesNotExist') return `!${key}`;
+    return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`;
+  });
+  return parts.join(',');
 }
 
 /**

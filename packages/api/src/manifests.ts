@@ -1,4 +1,6 @@
+import { mapImages } from './content/image-names.ts';
 import { fieldDuplicate, fieldInvalid, fieldRequired, fieldTooLong } from './field-error.ts';
+import { isObject } from './json-value.ts';
 import type { KubeObject } from './object-meta.ts';
 import { faultOfDnsLabel, faultOfDnsSubdomain } from './object-name.ts';
 import { isDeliveryRules } from './rules/delivery-rules.ts';
@@ -48,7 +50,7 @@ export function validateManifests(
     const faults = validateManifest(manifest, at);
     errors.push(...faults);
     if (faults.length > 0) continue;
-    const key = resourceKey(manifest as KubeObject, namespace);
+    const key = manifestKey(manifest as KubeObject, namespace);
     const first = firstIndex.get(key);
     if (first === undefined) firstIndex.set(key, index);
     else errors.push(fieldDuplicate(at, key, `the same resource as ${path}[${first}]`));
@@ -58,14 +60,20 @@ export function validateManifests(
 
 export function describeManifests(manifests: readonly KubeObject[], namespace: string): ManifestsDescription {
   const images = new Set<string>();
-  collectImages(manifests, images);
+  mapImages(manifests, (image) => {
+    images.add(image);
+    return image;
+  });
   const variables = findReferences(manifests).flatMap((r) => (r.kind === 'variable' ? [r.name] : []));
-  const resources = manifests.map(({ kind, metadata }) =>
-    metadata.namespace === undefined || metadata.namespace === namespace
-      ? `${kind}/${metadata.name}`
-      : `${kind}/${metadata.namespace}/${metadata.name}`,
-  );
+  const resources = manifests.map((manifest) => manifestName(manifest, namespace));
   return { images: [...images].sort(), resources: sortedSet(resources), variables: sortedSet(variables) };
+}
+
+/** For people: `Kind/name`; `Kind/namespace/name` outside the application's namespace. */
+export function manifestName({ kind, metadata }: KubeObject, namespace: string): string {
+  return metadata.namespace === undefined || metadata.namespace === namespace
+    ? `${kind}/${metadata.name}`
+    : `${kind}/${metadata.namespace}/${metadata.name}`;
 }
 
 function sortedSet(texts: readonly string[]): string[] {
@@ -76,8 +84,9 @@ function inMebibytes(bytes: number): string {
   return `${(Math.ceil((bytes * 10) / 1024 / 1024) / 10).toFixed(1)} MiB`;
 }
 
-function validateManifest(manifest: unknown, path: string): FieldError[] {
-  if (!isRecord(manifest)) return [fieldInvalid(path, manifest, 'must be a Kubernetes object')];
+/** What is wrong with one manifest at `path`, whatever stands beside it. */
+export function validateManifest(manifest: unknown, path: string): FieldError[] {
+  if (!isObject(manifest)) return [fieldInvalid(path, manifest, 'must be a Kubernetes object')];
   if (typeof manifest['kind'] === 'string' && manifest['kind'].endsWith('List') && 'items' in manifest) {
     return [fieldInvalid(`${path}.kind`, manifest['kind'], 'split it: list each of its items as a manifest')];
   }
@@ -118,7 +127,7 @@ function validateKind(value: unknown, path: string): FieldError[] {
 
 function validateMetadata(manifest: Record<string, unknown>, path: string): FieldError[] {
   const metadata = manifest['metadata'];
-  if (!isRecord(metadata)) return [fieldRequired(`${path}.name`, 'every manifest needs a name')];
+  if (!isObject(metadata)) return [fieldRequired(`${path}.name`, 'every manifest needs a name')];
   const { name, namespace, generateName } = metadata;
   const errors: FieldError[] = [];
   if (name === undefined || name === '') {
@@ -159,27 +168,8 @@ function validateReferences(manifest: Record<string, unknown>, path: string): Fi
     );
 }
 
-/** Two manifests with one key are the same resource: the version does not tell them apart. */
-function resourceKey({ apiVersion, kind, metadata }: KubeObject, namespace: string): string {
+/** `Kind[.group]/namespace/name`. Two manifests with one key are the same resource: the version does not tell them apart. */
+export function manifestKey({ apiVersion, kind, metadata }: KubeObject, namespace: string): string {
   const group = apiVersion.includes('/') ? `.${apiVersion.split('/')[0]}` : '';
   return `${kind}${group}/${metadata.namespace ?? namespace}/${metadata.name}`;
-}
-
-function collectImages(value: unknown, images: Set<string>): void {
-  if (Array.isArray(value)) {
-    for (const item of value) collectImages(item, images);
-  } else if (isRecord(value)) {
-    for (const [key, item] of Object.entries(value)) {
-      if ((key === 'containers' || key === 'initContainers') && Array.isArray(item)) {
-        for (const container of item) {
-          if (isRecord(container) && typeof container['image'] === 'string') images.add(container['image']);
-        }
-      }
-      collectImages(item, images);
-    }
-  }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -6,6 +6,8 @@ import { findReferences, type ReferenceContext, resolveReferences } from './vari
 const context: ReferenceContext = {
   siteName: 'shop-1',
   siteVariables: { city: 'Ulm', replicas: 2, open: true },
+  siteLabels: { region: 'south', 'example.com/tier.1': 'gold' },
+  variables: { price: 9.5 },
   releaseName: 'till-0123456789',
   applicationName: 'till',
   applicationNamespace: 'shop',
@@ -66,7 +68,7 @@ describe('references in manifests', () => {
       ],
       context,
     );
-    assert.deepEqual(missing, ['area', 'toString', 'zip']);
+    assert.deepEqual(missing, ['site.variables.area', 'site.variables.toString', 'site.variables.zip']);
   });
 
   test('a value with a reference in it is not looked at again', () => {

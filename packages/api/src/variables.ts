@@ -1,3 +1,5 @@
+import { faultOfLabelKey } from './object-name.ts';
+
 /** Value of a site variable. */
 export type VariableValue = string | number | boolean;
 
@@ -5,6 +7,9 @@ export type VariableValue = string | number | boolean;
 export interface ReferenceContext {
   readonly siteName: string;
   readonly siteVariables: Readonly<Record<string, VariableValue>>;
+  readonly siteLabels: Readonly<Record<string, string>>;
+  /** Values at this site of the variables that the application declares. */
+  readonly variables: Readonly<Record<string, VariableValue>>;
   readonly releaseName: string;
   readonly applicationName: string;
   readonly applicationNamespace: string;
@@ -16,12 +21,19 @@ export type Reference = {
   readonly path: string;
   /** As written: `${site.variables.city}`. */
   readonly text: string;
-} & (
-  | { readonly kind: 'variable'; readonly name: string }
+} /** Of the Site, of its labels, of those that the application declares: by kind. */ & (
+  | { readonly kind: ValueKind; readonly name: string }
   | { readonly kind: 'fact'; readonly fact: Fact }
   /** No form that we know; refused at the door. */
   | { readonly kind: 'unknown' }
 );
+
+const valueKinds = [
+  { kind: 'variable', prefix: 'site.variables.', isName: isVariableName },
+  { kind: 'label', prefix: 'site.labels.', isName: (name: string) => faultOfLabelKey(name) === undefined },
+  { kind: 'declared', prefix: 'variables.', isName: isVariableName },
+] as const;
+type ValueKind = (typeof valueKinds)[number]['kind'];
 
 const facts = {
   'site.name': (c: ReferenceContext) => c.siteName,
@@ -33,11 +45,11 @@ type Fact = keyof typeof facts;
 
 /** What a wrong reference is told. */
 export const referenceHint =
-  '${site.name}, ${site.variables.NAME}, ${release.name}, ${application.name} and ${application.namespace} are known; ' +
+  '${site.name}, ${site.variables.NAME}, ${site.labels.KEY}, ${variables.NAME}, ${release.name}, ${application.name} and ' +
+  '${application.namespace} are known; ' +
   'write $${ for a literal ${';
 
 const variableName = /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/;
-const variablePrefix = 'site.variables.';
 
 /** Letters, digits, `_` and `-`, beginning with a letter or `_`; at most 63. */
 export function isVariableName(name: string): boolean {
@@ -56,8 +68,9 @@ export function findReferences(value: unknown): Reference[] {
 }
 
 /**
- * The value with its references replaced. `missing` names the variables that the context lacks, each once, sorted; their
- * references stay as they are. A string that is exactly one reference takes the value's own type.
+ * The value with its references replaced; parts without any are shared, not copied. `missing` names what the context lacks, each once, sorted, as
+ * in `site.variables.city`; their references stay as they are. A string that is exactly one reference takes the value's own type. What is put
+ * in is not searched again.
  */
 export function resolveReferences<T>(value: T, context: ReferenceContext): { value: T; missing: string[] } {
   const missing = new Set<string>();
@@ -65,17 +78,25 @@ export function resolveReferences<T>(value: T, context: ReferenceContext): { val
     const reference = parseReference(text, '');
     if (reference.kind === 'fact') return facts[reference.fact](context);
     if (reference.kind === 'unknown') return text;
-    const { siteVariables } = context;
-    const found = Object.hasOwn(siteVariables, reference.name) ? siteVariables[reference.name] : undefined;
-    if (found === undefined) missing.add(reference.name);
+    const found = valueOf(reference, context);
+    if (found === undefined) missing.add(text.slice(2, -1));
     return found ?? text;
   };
   const resolveText = (text: string): VariableValue => {
+    if (!text.includes('${')) return text;
     const [first] = text.matchAll(tokens());
     if (first && first[0] === text && text !== escaped) return lookUp(text);
     return text.replaceAll(tokens(), (token) => (token === escaped ? '${' : String(lookUp(token))));
   };
   return { value: mapStrings(value, resolveText) as T, missing: [...missing].sort() };
+}
+
+function valueOf(
+  { kind, name }: { readonly kind: ValueKind; readonly name: string },
+  { siteVariables, siteLabels, variables }: ReferenceContext,
+): VariableValue | undefined {
+  const values = { variable: siteVariables, label: siteLabels, declared: variables }[kind];
+  return Object.hasOwn(values, name) ? values[name] : undefined;
 }
 
 const escaped = '$${';
@@ -86,9 +107,10 @@ function parseReference(text: string, path: string): Reference {
   const body = text.slice(2, -1);
   if (text.endsWith('}')) {
     if (Object.hasOwn(facts, body)) return { path, text, kind: 'fact', fact: body as Fact };
-    const name = body.slice(variablePrefix.length);
-    if (body.startsWith(variablePrefix) && isVariableName(name))
-      return { path, text, kind: 'variable', name };
+    for (const { kind, prefix, isName } of valueKinds) {
+      const name = body.slice(prefix.length);
+      if (body.startsWith(prefix) && isName(name)) return { path, text, kind, name };
+    }
   }
   return { path, text, kind: 'unknown' };
 }
@@ -107,9 +129,19 @@ function childPath(path: string, key: string): string {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(key) ? `${path}.${key}` : `${path}[${key}]`;
 }
 
+/** Copies only what changes, and what stands around it. */
 function mapStrings(value: unknown, map: (text: string) => VariableValue): unknown {
   if (typeof value === 'string') return map(value);
-  if (Array.isArray(value)) return value.map((item) => mapStrings(item, map));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, map)]));
+  let copy: Record<string, unknown> | undefined;
+  for (const [key, item] of Object.entries(value)) {
+    const mapped = mapStrings(item, map);
+    if (mapped === item) continue;
+    copy ??= (Array.isArray(value) ? [...value] : { ...value }) as Record<string, unknown>;
+    if (key === '__proto__') Object.defineProperty(copy, key, { ...plainProperty, value: mapped });
+    else copy[key] = mapped;
+  }
+  return copy ?? value;
 }
+
+const plainProperty = { writable: true, enumerable: true, configurable: true } as const;

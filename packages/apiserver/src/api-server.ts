@@ -8,7 +8,9 @@ import {
   resourceQuotas,
 } from '@selvedge/api';
 import type { ObjectStore } from '@selvedge/store';
+import { authenticate } from './authentication/authenticate.ts';
 import type { UserInfo } from './authentication/user-info.ts';
+import type { Authorizer } from './authorization/authorizer.ts';
 import { AccessControl } from './authorization/access-control.ts';
 import type { DefaultAccess } from './authorization/default-roles.ts';
 import { NamespaceGate } from './admission/namespace-gate.ts';
@@ -65,6 +67,8 @@ export interface ApiServer {
   handle(req: ApiRequest, res: ApiResponse, peer: Pick<Credentials, 'certificateUser'>): Promise<void>;
   /** The same API in process. */
   client(user: UserInfo): ObjectClient;
+  /** For what is served beside the API with the same users and rights. */
+  readonly access: ServedAccess;
   readonly health: Health;
   readonly metrics: ServerMetrics;
   /**
@@ -74,6 +78,12 @@ export interface ApiServer {
   drain(delayMs?: number): Promise<void>;
   /** Ends watches and background work; the store stays open. */
   close(): Promise<void>;
+}
+
+export interface ServedAccess {
+  /** Whose credentials these are; `undefined`: none were presented. Throws `Unauthorized` for what nobody knows. */
+  authenticate(credentials: Credentials): Promise<UserInfo | undefined>;
+  readonly authorizer: Authorizer;
 }
 
 /** Requests that do not end by then are cut. */
@@ -144,6 +154,10 @@ export async function createApiServer({
   return {
     handle: (req, res, peer) => handler.handle(req, res, peer),
     client: (user) => new InProcessClient(registry, user),
+    access: {
+      authenticate: (credentials) => authenticate(authenticators, credentials),
+      authorizer: access.authorizer,
+    },
     health,
     metrics,
     drain: async (delayMs = 0) => {

@@ -5,13 +5,13 @@
  *
  * Folders follow a request: `http/` reads and answers, `authentication/` says who, `authorization/` whether,
  * `flow-control/` when, `admission/` and `quota/` what may be stored, `registry/` does it (a file for each verb),
- * `watch-cache/` is what reads are served from. `schema/`, `patch/` and `managed-fields/` are pure, `discovery/` tells
+ * `watch-cache/` is what reads are served from. `schema/` and `managed-fields/` are pure, `discovery/` tells
  * clients what there is, `garbage-collection/` removes what has lost its owner; `audit/`, `metrics/`, `health/` tell
  * operators. The registry serves HTTP and the in-process client alike, with the same rules.
  *
  * It knows the kinds that it reads itself: namespaces, service accounts, roles and bindings, quotas.
  */
-export { type ApiServer, type ApiServerOptions, createApiServer } from './api-server.ts';
+export { type ApiServer, type ApiServerOptions, createApiServer, type ServedAccess } from './api-server.ts';
 export type { Authenticator, Credentials } from './authentication/authenticator.ts';
 export { forThisApi } from './authentication/for-this-api.ts';
 export {
@@ -73,7 +73,6 @@ export {
 export { aliasDefinition } from './registry/alias.ts';
 export { resourceQuotaDefinition } from './quota/resource-quota-definition.ts';
 export { defaultMaxObjectsPerKind } from './quota/object-totals.ts';
-export { maxObjectBytes } from './admission/limits.ts';
 export type {
   AdmissionContext,
   ConnectRequest,

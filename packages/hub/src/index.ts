@@ -25,6 +25,7 @@ export { readBackupFile, verifyBackupFile, writeBackupFile } from './backup/writ
 export { planRollout } from './rollout/plan-rollout.ts';
 export type { RolloutInput, RolloutPlan, SiteFacts } from './rollout/rollout-input.ts';
 export { DataDirectoryError } from './identity/private-file.ts';
+export { awsKeysOf } from './server/ecr-options.ts';
 export { HubOptionError } from './server/hub-option-error.ts';
 export type { HubOptions } from './server/hub-options.ts';
 export { openStoreWithKeys } from './server/open-hub-store.ts';

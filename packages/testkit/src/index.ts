@@ -16,8 +16,10 @@ export {
   sensitiveResource,
   type TestDatabase,
 } from './conformance/store-under-test.ts';
+export { dockerRegistryLogin, type DockerRegistry, startDockerRegistry } from './docker-registry.ts';
 export { loopbackCertificate } from './loopback-certificate.ts';
 export { FakeClock } from './fake-clock.ts';
+export { FakeEcr } from './fake-ecr.ts';
 export { type OidcIssuer, startOidcIssuer } from './oidc-issuer.ts';
 export {
   type PodmanTestbed,
@@ -35,7 +37,7 @@ export {
 export { findTool, getTool, requireTool, unpackedToolsDir } from './require-tool.ts';
 export { SkippingClock } from './skipping-clock.ts';
 export { findStaticBusybox } from './static-busybox.ts';
-export { startTcpLink, type TcpLink } from './tcp-link.ts';
+export { type LinkShape, startTcpLink, type TcpLink } from './tcp-link.ts';
 export type { FuzzServer } from './http-fuzz/fuzz-connection.ts';
 export { type FuzzOptions, type FuzzResult, fuzzHttp } from './http-fuzz/fuzz-http.ts';
 export type { FuzzKind, FuzzTarget } from './http-fuzz/fuzz-request.ts';
@@ -51,3 +53,11 @@ export { behaviourAnnotation, readyAfterAnnotation } from './kubernetes/simulate
 export { type SimulatedNode, SimulatedWorkloads } from './kubernetes/simulated/simulated-workloads.ts';
 export { type Fault, FaultProxy, type FaultRule, type PassingRequest } from './kubernetes/fault-proxy.ts';
 export { freePort, isPortFree } from './free-port.ts';
+export { type GitHttpServer, type GitHttpServerOptions, startGitHttpServer } from './git/git-http-server.ts';
+export {
+  type CommitOptions,
+  type CommittedFile,
+  GitRepository,
+  plainGitEnvironment,
+} from './git/git-repository.ts';
+export { type GitSshServer, startGitSshServer } from './git/git-ssh-server.ts';

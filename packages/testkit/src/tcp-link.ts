@@ -1,5 +1,6 @@
 import { createServer, connect, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 
 /** A TCP way to somewhere that can be cut like a cable: nothing is refused, nothing arrives, no end sees the other's end. */
 export interface TcpLink {
@@ -9,6 +10,12 @@ export interface TcpLink {
   readonly connections: number;
   /** For how long nothing has passed, in milliseconds. */
   readonly idleMs: number;
+  /** What has passed so far: bytes of TCP payload. */
+  readonly passed: { readonly toTarget: number; readonly fromTarget: number };
+  /** Ends every open connection, both ends told, as a router that restarts does. */
+  drop(): void;
+  /** How thin the way is from now on, in both directions. */
+  shape(shape: LinkShape): void;
   /** From now on nothing passes; open connections are not told. New ones are taken and stay silent. */
   cut(): void;
   /** What was held back goes on its way, as TCP would send it again. */
@@ -16,6 +23,20 @@ export interface TcpLink {
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** What a thin link does to what passes. */
+export interface LinkShape {
+  /** Of all connections together, in each direction. */
+  readonly bytesPerSecond?: number;
+  /** Of each piece that passes. */
+  readonly delayMs?: number;
+  /** Packets of a hundred that have to be sent again: what comes after them waits for a retransmission. */
+  readonly lossPercent?: number;
+}
+
+const packetBytes = 1460;
+/** TCP's first retransmission on an empty way. */
+const retransmissionMs = 200;
 
 /** Listens on a free port of 127.0.0.1 and passes everything to `target`. */
 export async function startTcpLink(options: {
@@ -25,11 +46,14 @@ export async function startTcpLink(options: {
   const pairs = new Set<LinkedPair>();
   let isCut = false;
   let passedAt = performance.now();
-  const onPass = () => {
+  const passed = { toTarget: 0, fromTarget: 0 };
+  const onPass = (bytes: number, direction: keyof typeof passed) => {
     passedAt = performance.now();
+    passed[direction] += bytes;
   };
+  const way = new ThinWay();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
-    const pair = new LinkedPair(near, options.target, { onPass, onGone: () => pairs.delete(pair) });
+    const pair = new LinkedPair(near, options.target, { way, onPass, onGone: () => pairs.delete(pair) });
     pairs.add(pair);
     if (!isCut) pair.flow();
   });
@@ -50,6 +74,15 @@ export async function startTcpLink(options: {
     get idleMs() {
       return performance.now() - passedAt;
     },
+    get passed() {
+      return { ...passed };
+    },
+    shape(next) {
+      way.shape = next;
+    },
+    drop() {
+      for (const pair of pairs) pair.destroy();
+    },
     cut() {
       isCut = true;
       for (const pair of pairs) pair.hold();
@@ -63,8 +96,31 @@ export async function startTcpLink(options: {
   };
 }
 
+/** Says when a piece has arrived at the other end. */
+class ThinWay {
+  shape: LinkShape = {};
+  readonly #freeAt = { toTarget: 0, fromTarget: 0 };
+
+  get isThin(): boolean {
+    return Object.values(this.shape).some((value) => value !== undefined && value > 0);
+  }
+
+  async carry(bytes: number, direction: 'toTarget' | 'fromTarget'): Promise<void> {
+    const { bytesPerSecond = Number.POSITIVE_INFINITY, delayMs = 0, lossPercent = 0 } = this.shape;
+    const now = performance.now();
+    const sentAt = Math.max(now, this.#freeAt[direction]) + (bytes / bytesPerSecond) * 1000;
+    this.#freeAt[direction] = sentAt;
+    let lostMs = 0;
+    for (let packet = 0; packet < bytes / packetBytes; packet++) {
+      if (Math.random() * 100 < lossPercent) lostMs += retransmissionMs;
+    }
+    await wait(sentAt - now + delayMs + lostMs);
+  }
+}
+
 interface LinkListener {
-  readonly onPass: () => void;
+  readonly way: ThinWay;
+  readonly onPass: (bytes: number, direction: 'toTarget' | 'fromTarget') => void;
   readonly onGone: () => void;
 }
 
@@ -113,15 +169,33 @@ class LinkedPair {
     });
     far.on('error', () => {});
     far.on('close', () => this.#later(() => this.destroy()));
-    this.#pass(this.#near, far);
-    this.#pass(far, this.#near);
+    this.#pass('toTarget', this.#near, far);
+    this.#pass('fromTarget', far, this.#near);
     return far;
   }
 
-  #pass(from: Socket, to: Socket): void {
+  #pass(direction: 'toTarget' | 'fromTarget', from: Socket, to: Socket): void {
+    const { way, onPass } = this.#on;
+    // In order: what has ended overtakes nothing that is still on its way.
+    let carried: Promise<void> | undefined;
+    const arrive = (action: () => void) => {
+      if (carried === undefined) this.#later(action);
+      else void carried.then(() => this.#later(action));
+    };
     from.on('data', (chunk: Buffer) => {
-      this.#later(() => {
-        this.#on.onPass();
+      if (way.isThin || carried !== undefined) {
+        from.pause();
+        const before = carried ?? Promise.resolve();
+        const mine = before
+          .then(() => way.carry(chunk.length, direction))
+          .then(() => {
+            if (carried === mine) carried = undefined;
+            if (!this.#isHeld) from.resume();
+          });
+        carried = mine;
+      }
+      arrive(() => {
+        onPass(chunk.length, direction);
         if (!to.write(chunk) && !this.#isHeld) {
           from.pause();
           to.once('drain', () => {
@@ -130,7 +204,7 @@ class LinkedPair {
         }
       });
     });
-    from.on('end', () => this.#later(() => to.end()));
+    from.on('end', () => arrive(() => to.end()));
   }
 
   #later(action: () => void): void {

@@ -1,4 +1,4 @@
-import { type ItemReport, printable, type Waiting, type WindowState } from '@selvedge/api';
+import { formatProgress, type ItemReport, printable, type Waiting, type WindowState } from '@selvedge/api';
 import type { RecordedAct } from '../life/local-acts.ts';
 import type { RollbackOrder } from '../life/local-orders.ts';
 import type { AgentStatus, ItemStatus } from './read-status.ts';
@@ -96,7 +96,12 @@ function formatItems(items: readonly ItemStatus[], now: Date): string[] {
     item.activeRelease ?? '-',
     item.report?.state ?? 'Pending',
     item.report ? age(item.report.sinceTime, now) : '-',
-    [describeWaiting(item.report), describeProgress(item.report), item.report?.reason, item.report?.message]
+    [
+      describeWaiting(item.report),
+      describeProgress(item.report, now),
+      item.report?.reason,
+      item.report?.message,
+    ]
       .filter(Boolean)
       .join(': '),
   ]);
@@ -120,19 +125,10 @@ const waitNames: Readonly<Record<Waiting['reason'], string>> = {
   Hub: 'the hub',
 };
 
-function describeProgress(report: ItemReport | undefined): string | undefined {
+function describeProgress(report: ItemReport | undefined, now: Date): string | undefined {
   const progress = report?.progress;
   if (progress === undefined || report?.state !== 'Preparing') return undefined;
-  const { done, total, doneBytes, totalBytes } = progress;
-  const bytes =
-    doneBytes === undefined || totalBytes === undefined
-      ? ''
-      : `, ${megabytes(doneBytes)} of ${megabytes(totalBytes)} MB`;
-  return `${done} of ${total} images${bytes}`;
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1_000_000).toFixed(1);
+  return formatProgress(progress, now);
 }
 
 function formatVerdicts({ id, verdicts }: ItemStatus, now: Date): string[] {

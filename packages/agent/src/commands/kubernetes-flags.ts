@@ -7,12 +7,13 @@ export interface KubernetesFlags {
   readonly inCluster?: boolean;
   readonly namespace?: string;
   readonly stateSecret?: boolean;
+  readonly mirrorNamespaces?: readonly string[];
 }
 
 /** Where the manifests mount a volume; used when the state is kept in Secrets and no --state was given. */
 export const stateDirInCluster = '/var/lib/selvedge/state';
 
-const podmanFlags = ['podmanSocket', 'podCidr', 'hostIp', 'insecureRegistry'];
+const podmanFlags = ['podmanSocket', 'podCidr', 'hostIp'];
 
 /** Adds the flags of a Kubernetes site; commander refuses by name what does not fit together. */
 export function addKubernetesFlags(command: Command): Command {
@@ -38,16 +39,24 @@ export function addKubernetesFlags(command: Command): Command {
     .option(
       '--state-secret',
       'with --in-cluster: keep the state in Secrets of the namespace, so that it survives the pod',
+    )
+    .option(
+      '--mirror-namespaces <names>',
+      'namespaces, with commas, that applications may take from this cluster to other sites, or none (default: every one that the agent may read, but its own)',
+      namespaceNames,
     );
 }
 
 /** Undefined: a Podman site. Throws with the name of the flag that lacks another. */
 export function checkKubernetesFlags(flags: KubernetesFlags): KubernetesFlags | undefined {
-  const { kubeconfig, context, inCluster, namespace, stateSecret } = flags;
+  const { kubeconfig, context, inCluster, namespace, stateSecret, mirrorNamespaces } = flags;
   if (context !== undefined && kubeconfig === undefined) throw new Error('--context needs --kubeconfig FILE');
   if (stateSecret === true && inCluster !== true) throw new Error('--state-secret needs --in-cluster');
   if (kubeconfig !== undefined || inCluster === true) return flags;
   if (namespace !== undefined) throw new Error('--namespace needs --kubeconfig FILE or --in-cluster');
+  if (mirrorNamespaces !== undefined) {
+    throw new Error('--mirror-namespaces needs --kubeconfig FILE or --in-cluster');
+  }
   return undefined;
 }
 
@@ -61,4 +70,8 @@ export function stateDirOf(flags: KubernetesFlags & { state?: string }): string 
 function namespaceName(value: string): string {
   if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value)) return value;
   throw new InvalidArgumentError('the name of a namespace: lower case letters, digits and -');
+}
+
+function namespaceNames(value: string): readonly string[] {
+  return value === 'none' ? [] : value.split(',').map((name) => namespaceName(name.trim()));
 }

@@ -41,6 +41,7 @@ export async function runOnKubernetes(options: KubernetesRunOptions, signal: Abo
       namespace,
       stateDir: join(stateDir, 'kubernetes'),
       guard: guards.ofSite(context.site.uid),
+      ...(flags.mirrorNamespaces === undefined ? {} : { mirrorNamespaces: flags.mirrorNamespaces }),
       clock,
       logger,
     });

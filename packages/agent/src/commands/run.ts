@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { AgentInfo, Clock, LinkAccess, Logger } from '@selvedge/api';
-import type { AgentOptions } from '../agent.ts';
+import type { AgentOptions, DepotOptions } from '../agent.ts';
 import { EnrolmentRefused } from '../enrolment/enrolment-refused.ts';
 import { readExtraCas } from '../hub-connection/extra-cas.ts';
 import type { ProxySettings } from '../hub-connection/proxy-settings.ts';
@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly stateDir: string;
   readonly token?: string;
   readonly tokenFile?: string;
+  /** Absent: the site keeps no images. */
+  readonly depot?: DepotOptions | undefined;
   /** Absent: a Podman site. */
   readonly kubernetes?: KubernetesFlags | undefined;
   /** Absent: the agent starts `podman system service` itself. */
@@ -44,6 +46,7 @@ export async function run(options: RunOptions, signal: AbortSignal): Promise<voi
     extraCas: await readExtraCas(options.caFiles),
     hubs: options.hubs,
     link: options.link,
+    depot: options.depot,
     clock,
     logger,
     longestWaitSeconds: options.longestWaitSeconds,

@@ -4,9 +4,12 @@ import type {
   KubeObject,
   NodeGroup,
   RemovalMode,
+  ScopedLogin,
+  SecretValue,
   SiteInventory,
 } from '@selvedge/api';
 import type { LinkDoor } from '../link/link-door.ts';
+import type { MirrorReader } from '../mirror/mirror-reader.ts';
 
 /** One item that the site is to run. Everything in it comes from the verified desired state. */
 export interface DriverItem {
@@ -24,10 +27,21 @@ export interface DriverItem {
   readonly siteName: string;
   /** Values for `${site.variables.NAME}`. */
   readonly variables: Readonly<Record<string, string | number | boolean>>;
+  /** Labels of the Site, for overrides and variables. */
+  readonly labels: Readonly<Record<string, string>>;
   /** Groups of the site's nodes, for `DeliveryRules.nodeGroups`. */
   readonly nodeGroups: readonly NodeGroup[];
   /**
-   * The release's content (`splitReleaseContent` parts it into manifests and rules), from the agent's local, digest-verified content. May be called again at any time; rejects
+   * Values of the Secrets that the release names (`DeliveryRules.secrets`), by their name at the hub; one that has not arrived is missing: the
+   * release waits for it. Another value is another item for the driver: what uses it is renewed.
+   */
+  readonly secrets: ReadonlyMap<string, SecretValue>;
+  /** The version of each of them, by the same name: what may be written down instead of the value. */
+  readonly secretVersions: Readonly<Record<string, string>>;
+  /** Logins for images of the application, as they are now; the runtime's own way to pull has them. Others are no other item. */
+  readonly logins: readonly ScopedLogin[];
+  /**
+   * The release's content (`resolveRelease` makes of it what this site applies), from the agent's local, digest-verified content. May be called again at any time; rejects
    * while the content is not here yet (the driver reports Pending and asks again).
    */
   manifests(): Promise<readonly KubeObject[]>;
@@ -80,6 +94,8 @@ export interface Driver {
   onInventory(listener: () => void): void;
   /** Where the service link leads. Asked once for each link that is opened. */
   openDoor(): Promise<LinkDoor>;
+  /** What other sites take from this one. Absent: this driver has no cluster to read. */
+  readonly mirror?: MirrorReader;
   /** What runs the containers, for `AgentInfo.runtime`: `podman 4.3.1 rootless`. */
   describe(): Promise<{ runtime: string }>;
   /** Ends the loop and waits for the step at hand. Containers go on running. */

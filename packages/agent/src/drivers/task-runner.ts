@@ -7,6 +7,8 @@ export interface TaskFailure {
   readonly error: unknown;
   /** In a row. */
   readonly count: number;
+  /** From the first of the row to this one (ms). */
+  readonly lastedMs: number;
   /** Not tried again before (ms). */
   readonly retryAt: number;
 }
@@ -20,7 +22,7 @@ export class TaskRunner {
   readonly #logger: Logger;
   readonly #onEnd: () => void;
   readonly #running = new Map<string, Promise<void>>();
-  readonly #failures = new Map<string, TaskFailure>();
+  readonly #failures = new Map<string, TaskFailure & { readonly sinceMs: number }>();
   /** Ended since the site was last looked at. */
   readonly #ended = new Set<string>();
   #isClosed = false;
@@ -84,9 +86,12 @@ export class TaskRunner {
   }
 
   #recordFailure(key: string, error: unknown): void {
-    const count = (this.#failures.get(key)?.count ?? 0) + 1;
+    const before = this.#failures.get(key);
+    const count = (before?.count ?? 0) + 1;
     const pause = Math.min(firstPauseMs * 2 ** (count - 1), longestPauseMs);
-    this.#failures.set(key, { error, count, retryAt: this.#clock.now().getTime() + pause });
+    const nowMs = this.#clock.now().getTime();
+    const sinceMs = before?.sinceMs ?? nowMs;
+    this.#failures.set(key, { error, count, sinceMs, lastedMs: nowMs - sinceMs, retryAt: nowMs + pause });
     this.#logger.warn('step failed', { step: key, attempt: count, error });
   }
 }

@@ -12,7 +12,7 @@ import type { ProxySettings } from './proxy-settings.ts';
 import { isHubServer, publicCertificates, UntrustedServer, verifyPublicServer } from './server-trust.ts';
 
 export interface HubRequest {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT';
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
@@ -21,7 +21,7 @@ export interface HubRequest {
   /** A longer answer is cut off with an error. */
   readonly maxBytes: number;
   /** Gets the body of a 2xx answer piece by piece, instead of `HubAnswer.body`. */
-  readonly onData?: (chunk: Buffer, status: number) => void;
+  readonly onData?: (chunk: Buffer, status: number, headers: IncomingHttpHeaders) => void;
   readonly signal: AbortSignal;
 }
 
@@ -85,6 +85,21 @@ export class HubConnection {
           this.#noteBroken(hub, new ContactError('answer', `not the hub answered: ${answer.status}`));
         } else this.#brokenAnswers = 0;
         return answer;
+      } catch (error) {
+        if (error instanceof ContactError && !request.signal.aborted) this.#noteBroken(hub, error);
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * The beginning of an answer of any status, for bodies that are read piece by piece and as slowly as the caller likes: who reads
+   * watches for silence. Throws `ContactError`.
+   */
+  async open(request: Omit<HubRequest, 'body' | 'maxBytes' | 'onData'>): Promise<IncomingMessage> {
+    return this.#atSomeAddress(request.signal, async (hub) => {
+      try {
+        return await this.#open(hub, request);
       } catch (error) {
         if (error instanceof ContactError && !request.signal.aborted) this.#noteBroken(hub, error);
         throw error;
@@ -212,8 +227,25 @@ export class HubConnection {
     this.#agent.destroy();
   }
 
-  #ask(hub: URL, request: HubRequest): Promise<HubAnswer> {
-    const { clock, idleTimeoutMs } = this.#options;
+  async #ask(hub: URL, request: HubRequest): Promise<HubAnswer> {
+    const incoming = await this.#open(hub, request);
+    incoming.setTimeout(this.#options.idleTimeoutMs, () =>
+      incoming.destroy(new Error('the answer stands still')),
+    );
+    try {
+      const body = await readBody(incoming, request);
+      return { status: incoming.statusCode ?? 0, headers: incoming.headers, body };
+    } catch (error) {
+      incoming.destroy();
+      throw toContactError(error as Error, hub, { hasAnswer: true, onKeptConnection: false });
+    }
+  }
+
+  #open(
+    hub: URL,
+    request: Pick<HubRequest, 'method' | 'path' | 'headers' | 'body' | 'answerTimeoutMs' | 'signal'>,
+  ): Promise<IncomingMessage> {
+    const { clock } = this.#options;
     const { hostname, port } = hostAndPort(hub);
     return new Promise((resolve, reject) => {
       const body = request.body;
@@ -236,21 +268,15 @@ export class HubConnection {
         const isReused = outgoing.reusedSocket && !hasAnswer && isCut(error);
         reject(toContactError(error, hub, { hasAnswer, onKeptConnection: isReused }));
       };
-      outgoing.once('error', fail);
+      outgoing.on('error', fail);
       outgoing.setTimeout(request.answerTimeoutMs, () =>
         outgoing.destroy(new ContactError('answer', 'no answer in time', { isTimeout: true })),
       );
       outgoing.once('response', (incoming) => {
         hasAnswer = true;
         clock.observe(oneHeader(incoming.headers[hubTimeHeader]));
-        outgoing.setTimeout(idleTimeoutMs);
-        readBody(incoming, request).then(
-          (bytes) => resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: bytes }),
-          (error: Error) => {
-            outgoing.destroy();
-            fail(error);
-          },
-        );
+        outgoing.setTimeout(0);
+        resolve(incoming);
       });
       outgoing.end(body);
     });
@@ -352,6 +378,7 @@ function readBody(incoming: IncomingMessage, request: HubRequest): Promise<Buffe
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const status = incoming.statusCode ?? 0;
+    if (incoming.destroyed) reject(new ContactError('answer', 'the answer was cut off'));
     const isStreamed = request.onData !== undefined && status >= 200 && status < 300;
     let length = 0;
     incoming.on('data', (chunk: Buffer) => {
@@ -360,8 +387,16 @@ function readBody(incoming: IncomingMessage, request: HubRequest): Promise<Buffe
         reject(new ContactError('answer', `the answer is longer than ${request.maxBytes} bytes`));
         return;
       }
-      if (isStreamed) request.onData?.(chunk, status);
-      else chunks.push(chunk);
+      if (!isStreamed) {
+        chunks.push(chunk);
+        return;
+      }
+      try {
+        request.onData?.(chunk, status, incoming.headers);
+      } catch (error) {
+        // Who gets it wants no more of it.
+        reject(error as Error);
+      }
     });
     incoming.once('end', () => resolve(Buffer.concat(chunks)));
     incoming.once('error', reject);

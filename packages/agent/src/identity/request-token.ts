@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { type AgentKey, bodyHash } from './agent-key.ts';
 
@@ -17,6 +17,6 @@ export function signRequestToken(
     .setAudience(request.hubId)
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + lifetimeSeconds)
-    .setJti(randomUUID())
+    .setJti(randomBytes(12).toString('base64url'))
     .sign(key.privateKey);
 }

@@ -92,12 +92,20 @@ function driverSays({ target, decision, correct }: ReportFacts): (Said & Partial
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
     ...(logs === undefined ? {} : { logs }),
-    ...(progress === undefined ? {} : { progress }),
+    ...(progress === undefined ? {} : { progress: inHubTime(progress, correct) }),
     ...(drift === undefined ? {} : { drift }),
     ...(images === undefined ? {} : { images }),
     ...(activatedTime === undefined ? {} : { activatedTime: correct(activatedTime) }),
     sinceTime: correct(sinceTime),
   };
+}
+
+function inHubTime(
+  progress: NonNullable<DriverReport['progress']>,
+  correct: ReportFacts['correct'],
+): NonNullable<DriverReport['progress']> {
+  const { doneAt } = progress;
+  return doneAt === undefined ? progress : { ...progress, doneAt: correct(doneAt) };
 }
 
 function say(facts: ReportFacts): Said | undefined {

@@ -35,8 +35,14 @@ export interface ItemMemory {
   readonly activatingMs: number;
   /** The site's variables from before they changed while the item was on hold: it keeps them until the hold is over. */
   readonly variables?: DesiredState['variables'];
+  /** The same for the labels of the Site. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** The same for the groups of the site's nodes. */
   readonly nodeGroups?: readonly NodeGroup[];
+  /** Versions of Secrets from before they changed while the item was on hold, by name; their values are kept sealed, elsewhere. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** Ids of RegistryCredentials that the active release was given: it keeps their logins. */
+  readonly logins?: readonly string[];
   /** Time for preparing that this try has used up. */
   readonly preparing?: { readonly digest: string; readonly attempt: number; readonly spentMs: number };
 }

@@ -1,11 +1,12 @@
 import {
   type DesiredItem,
   type DesiredState,
-  type KubeObject,
   type LocalHold,
   type Logger,
+  type SealedName,
   windowState,
 } from '@selvedge/api';
+import type { ItemNeeds } from '../depot/depot-needs.ts';
 import type { Driver, DriverItem, DriverReport } from '../drivers/driver.ts';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
 import { isStorageFull } from '../state/agent-database.ts';
@@ -13,41 +14,32 @@ import type { ContentStore } from '../state/content-store.ts';
 import type { HeldState } from '../state/held-state.ts';
 import type { UnnumberedReport } from '../state/report-book.ts';
 import { keyOf } from '../sync/merge-state.ts';
-import { composeReport, type ContentTrouble } from './compose-report.ts';
+import { composeReport } from './compose-report.ts';
 import { decideItem } from './decide-item.ts';
+import { readManifests, textOf } from './driver-items.ts';
 import { rollBack } from './go-back.ts';
-import {
-  type DriverView,
-  freshDriver,
-  hear,
-  type ItemDecision,
-  type ItemFacts,
-  type WentBack,
-} from './item-facts.ts';
+import { freshDriver, hear, type ItemDecision, type ItemFacts, type WentBack } from './item-facts.ts';
 import { emptyMemory, type ItemMemory, neededDigests } from './item-memory.ts';
-import { valuesThatChange } from './kept-values.ts';
+import { neededSecrets, secretsFor, withHeldSecrets } from './held-secrets.ts';
+import { isSameMemory, type ItemLife, newLife, noteSaid, noteValues } from './item-life.ts';
+import type { ItemLogins } from './item-logins.ts';
+import { needsOf } from './item-needs.ts';
+import type { ItemSecrets } from './item-secrets.ts';
+import { heldValuesOf, siteValuesOf, valuesThatChange } from './kept-values.ts';
 import type { UnnumberedAct } from './local-acts.ts';
 import type { RollbackOrder } from './local-orders.ts';
 import { findLocalHold } from './local-holds.ts';
 import { findDownloadWaiting, type Hold } from './may-activate.ts';
 import type { ItemName, MemoryStore } from './memory-store.ts';
+import { ReleaseReadiness } from './release-readiness.ts';
 import { takeOverFormer } from './take-over-former.ts';
-
-/** One item as this process knows it. */
-interface ItemLife extends ItemName {
-  memory: ItemMemory;
-  driver: DriverView;
-  decision: ItemDecision | undefined;
-  decidedAtMs: number;
-  /** The disk is full: what is in memory goes on. */
-  isUnsaved: boolean;
-  unsavedActs: UnnumberedAct[];
-}
 
 export interface SiteLifeOptions {
   readonly held: HeldState;
   readonly store: MemoryStore;
   readonly content: ContentStore;
+  readonly secrets: ItemSecrets;
+  readonly logins: ItemLogins;
   readonly driver: Driver;
   readonly clock: HubClock;
   readonly logger: Logger;
@@ -71,9 +63,10 @@ export interface SiteLifeOptions {
 export class SiteLife {
   readonly #o: SiteLifeOptions;
   readonly #lives = new Map<string, ItemLife>();
-  readonly #troubles = new Map<string, ContentTrouble>();
+  readonly #readiness: ReleaseReadiness;
   #holds: readonly LocalHold[] = [];
-  #isInContact = false;
+  /** Undefined: the hub was not asked yet. */
+  #isInContact: boolean | undefined;
   #sent = '';
   #isStarted = false;
   #isDeciding = false;
@@ -84,6 +77,7 @@ export class SiteLife {
 
   constructor(options: SiteLifeOptions) {
     this.#o = options;
+    this.#readiness = new ReleaseReadiness({ ...options, isHubLost: () => this.#isInContact === false });
     for (const { id, uid, memory } of options.store.loadAll(options.logger)) {
       this.#lives.set(keyOf({ id, uid }), newLife({ id, uid }, memory));
     }
@@ -128,15 +122,14 @@ export class SiteLife {
   }
 
   contentArrived(digest: string): void {
-    this.#troubles.delete(digest);
+    this.#readiness.contentArrived(digest);
     // The driver is to ask for manifests again, also for those of what it was given before.
     this.#sent = '';
     this.decide();
   }
 
   contentDelayed(digest: string, trouble: { reason: string; message: string }): void {
-    const sinceTime = this.#troubles.get(digest)?.sinceTime ?? this.#o.clock.now().toISOString();
-    this.#troubles.set(digest, { ...trouble, sinceTime });
+    this.#readiness.contentDelayed(digest, trouble);
     this.decide();
   }
 
@@ -145,6 +138,7 @@ export class SiteLife {
     const life = this.#lives.get(keyOf(report));
     if (life === undefined) return;
     life.driver = hear(life.driver, report);
+    noteSaid(life, report);
     if (this.#due !== 'all') this.#due.add(life);
     this.#decideDue({ isByTime: false });
   }
@@ -202,6 +196,29 @@ export class SiteLife {
     return [...this.#lives.values()].flatMap(({ memory }) => neededDigests(memory));
   }
 
+  /** Releases of which images may be needed here; undefined while it is not known what the site is to run. */
+  needs(): ItemNeeds[] | undefined {
+    const { held } = this.#o;
+    const { variables } = held;
+    if (variables === undefined) return undefined;
+    return [...this.#lives.values()].map((life) => needsOf(life, { held, variables }));
+  }
+
+  /** Ids of RegistryCredentials that active releases were given. */
+  get keptLogins(): string[] {
+    return [...this.#lives.values()].flatMap(({ memory }) => memory.logins ?? []);
+  }
+
+  /** Sealed values that have to stay here. */
+  neededSecrets(): SealedName[] {
+    const { held, secrets, logins } = this.#o;
+    const each = (life: ItemLife) => [
+      ...neededSecrets(life, { wanted: held.findDesired(life), secrets }),
+      ...logins.needed(life.memory),
+    ];
+    return [...this.#lives.values()].flatMap(each);
+  }
+
   /**
    * A person takes back what is active. `note` is called with what came of it (undefined: there is nothing to go back to), in the
    * transaction that makes it durable. Throws, with nothing changed, on a full disk.
@@ -226,7 +243,7 @@ export class SiteLife {
   }
 
   /**
-   * To be called before a state with other variables or node groups is taken: what is on hold keeps those of before. Throws on a full
+   * To be called before a state with other variables, labels or node groups is taken: what is on hold keeps those of before. Throws on a full
    * disk.
    */
   keepSiteValues(next: DesiredState): void {
@@ -298,8 +315,16 @@ export class SiteLife {
       return;
     }
     const facts = this.#factsOf(life, target);
-    const { variables: _variables, nodeGroups: _groups, ...unheld } = facts.memory;
-    const decision = decideItem(facts.hold === undefined ? { ...facts, memory: unheld } : facts);
+    const {
+      variables: _variables,
+      labels: _labels,
+      nodeGroups: _groups,
+      secrets: _secrets,
+      ...unheld
+    } = facts.memory;
+    const memory = facts.hold === undefined ? unheld : withHeldSecrets(life, this.#o.secrets);
+    const decided = decideItem({ ...facts, memory });
+    const decision = this.#readiness.withLogins(life, decided, target?.digest);
     life.decidedAtMs = this.#o.monotonicMs();
     const isChanged = !isSameMemory(life.memory, decision.memory);
     if (decision.wentBack !== undefined) life.unsavedActs.push(this.#actOf(life, decision.wentBack));
@@ -314,12 +339,11 @@ export class SiteLife {
     life.decision = decision;
     this.#tell(life, decision);
     if (target === undefined) return;
-    const trouble = this.#troubles.get(target.digest);
     const report = composeReport({
       target,
       decision,
       last: this.#o.findReport(life),
-      trouble,
+      trouble: this.#readiness.findTrouble(life, target.digest),
       now: clock.now(),
       correct: (time) => clock.correct(time),
     });
@@ -368,7 +392,7 @@ export class SiteLife {
   }
 
   #factsOf(life: ItemLife, target: DesiredItem | undefined): ItemFacts {
-    const { held, clock, driver, content, monotonicMs } = this.#o;
+    const { held, clock, driver, monotonicMs } = this.#o;
     return {
       now: clock.now(),
       // A machine that stood still for longer did not watch.
@@ -378,10 +402,10 @@ export class SiteLife {
       driver: life.driver,
       policy: held.policy,
       hold: this.holdOf(life.id),
-      isInContact: this.#isInContact,
+      isInContact: this.#isInContact === true,
       isLooking: driver.lastLook() !== undefined,
-      hasContent: (digest) => content.has(digest),
-      isLost: (digest) => !content.has(digest) && this.#troubles.get(digest)?.reason === 'ContentMissing',
+      hasContent: (digest) => this.#readiness.isReady(life, digest, target?.digest),
+      isLost: (digest) => this.#readiness.isLost(digest),
     };
   }
 
@@ -395,18 +419,27 @@ export class SiteLife {
       const { given } = life.driver;
       if (given === undefined || life.decision === undefined) continue;
       const { release, digest, epoch, deadlineSeconds, mayFetch, mayActivate } = given;
+      const { versions, missing } = secretsFor(life, digest, this.#o.secrets);
+      const secrets = this.#o.secrets.values(life.id, versions);
+      // Without its Secrets it is left as it is: that is no release without them.
+      if (missing.length > 0 || secrets === undefined) continue;
+      life.given = { digest, versions };
+      const values = { ...siteValuesOf(held, variables), ...heldValuesOf(life.memory) };
+      noteValues(life, values);
       const terms = held.findDesired(life)?.terms ?? { activate: 'Now', attempt: 0, prepareSeconds: 3600 };
       items.push({
         item: { id: life.id, uid: life.uid, epoch, release, digest, deadlineSeconds, terms },
         mayFetch,
         mayActivate,
         siteName,
-        variables: life.memory.variables ?? variables,
-        nodeGroups: life.memory.nodeGroups ?? held.policy.nodeGroups ?? [],
+        ...values,
+        secrets,
+        secretVersions: versions,
+        logins: this.#o.logins.of(life.id, life.memory),
         manifests: () => readManifests(content, life.id, digest),
       });
     }
-    const text = JSON.stringify(items);
+    const text = textOf(items);
     if (text === this.#sent) return;
     this.#sent = text;
     driver.setDesired(items);
@@ -444,32 +477,3 @@ const longestCountedMs = 300_000;
 const longestUnprovenSleepMs = 60_000;
 const shortestSleepMs = 1;
 const fullDiskRetryMs = 5000;
-
-function newLife({ id, uid }: ItemName, memory: ItemMemory): ItemLife {
-  return {
-    id,
-    uid,
-    memory,
-    driver: freshDriver,
-    decision: undefined,
-    decidedAtMs: Number.POSITIVE_INFINITY,
-    isUnsaved: false,
-    unsavedActs: [],
-  };
-}
-
-function isSameMemory(a: ItemMemory, b: ItemMemory): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
-}
-
-async function readManifests(
-  content: ContentStore,
-  id: string,
-  digest: string,
-): Promise<readonly KubeObject[]> {
-  const bytes = content.find(digest);
-  if (bytes === undefined) {
-    throw new Error(`the manifests of ${id} (${digest}) are not on this machine; they are being fetched`);
-  }
-  return JSON.parse(bytes.toString('utf8')) as KubeObject[];
-}

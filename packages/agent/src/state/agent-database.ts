@@ -103,6 +103,7 @@ const damagedCodes = new Set([11, 26]);
  * holds     set by a person at the site; item '' is the whole site
  * acts      what was done at the site, told to the hub or not
  * orders    what a person ordered and the agent has not taken up yet
+ * sealed    values for this site as they came: signed by the hub, sealed to the key of this site; the newest number is the newest
  * items     (until version 1) what the driver was told to run; taken over into memories at the next start
  */
 const migrations = [
@@ -128,6 +129,11 @@ const migrations = [
   CREATE TABLE holds (item TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE acts (seq INTEGER PRIMARY KEY, told INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
   CREATE TABLE orders (number INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+`,
+  `
+  CREATE TABLE sealed (
+    id TEXT, version TEXT, number INTEGER NOT NULL, fetched TEXT NOT NULL, signed TEXT NOT NULL, PRIMARY KEY (id, version)
+  ) STRICT, WITHOUT ROWID;
 `,
 ];
 /** From which on the tables of a person's acts exist. */

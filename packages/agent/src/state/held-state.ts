@@ -15,6 +15,7 @@ import { keyOf } from '../sync/merge-state.ts';
 import { checkStateDigest, StateRefused, type StateOwner, verifySignedState } from '../sync/verify-state.ts';
 import type { AgentDatabase } from './agent-database.ts';
 import type { ContentStore } from './content-store.ts';
+import { carriedContents } from './carried-state.ts';
 import { findMeta, putMeta } from './enrolment-record.ts';
 
 interface SignedState {
@@ -207,7 +208,8 @@ export class HeldState {
       digests.add(digest);
       if (terms.fallback !== undefined) digests.add(terms.fallback.digest);
     }
-    const stateDigest = this.#accepted.header.stateDigest;
+    const { stateDigest, epoch } = this.#accepted.header;
+    for (const one of carriedContents(this.#database, epoch)) digests.add(one);
     this.#database.transaction(() => {
       this.#content.retain(digests);
       this.#database.run('DELETE FROM states WHERE digest <> ?', stateDigest);

@@ -7,7 +7,15 @@ import { DatabaseSync } from 'node:sqlite';
  * on a full disk.
  */
 export function lockStateDirectory(stateDir: string): { release(): void } {
-  const path = join(stateDir, 'agent.lock');
+  return lockDirectory(
+    stateDir,
+    `another agent runs with the state directory ${stateDir}; stop it first, or use another`,
+  );
+}
+
+/** The same for any folder that one agent alone may use; throws `refusal` when another has it. */
+export function lockDirectory(directory: string, refusal: string): { release(): void } {
+  const path = join(directory, 'agent.lock');
   // `isAgentRunning` may be looking for a moment.
   const database = new DatabaseSync(path, { timeout: 1000 });
   try {
@@ -15,12 +23,7 @@ export function lockStateDirectory(stateDir: string): { release(): void } {
   } catch (cause) {
     database.close();
     if ((cause as { errcode?: number }).errcode === sqliteBusy) {
-      throw new Error(
-        `another agent runs with the state directory ${stateDir}; stop it first, or use another`,
-        {
-          cause,
-        },
-      );
+      throw new Error(refusal, { cause });
     }
     throw cause;
   }

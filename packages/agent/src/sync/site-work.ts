@@ -2,10 +2,12 @@ import {
   type DesiredItem,
   type DesiredState,
   type Logger,
+  type SealedName,
   type SignedStateHeader,
   type SiteReport,
   windowState,
 } from '@selvedge/api';
+import type { DepotNeeds } from '../depot/depot-needs.ts';
 import type { Driver, DriverReport, RemovalOrder } from '../drivers/driver.ts';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
 import { HubInstances } from '../life/hub-instances.ts';
@@ -15,11 +17,16 @@ import { LocalOrders } from '../life/local-orders.ts';
 import { type ItemName, MemoryStore } from '../life/memory-store.ts';
 import { findRefusedRemovals, implicitRemoval, type RefusedRemoval } from '../life/refused-removals.ts';
 import { SiteLife } from '../life/site-life.ts';
+import { MirrorNews } from '../mirror/mirror-news.ts';
 import { type AgentDatabase, isStorageFull } from '../state/agent-database.ts';
 import type { ContentStore } from '../state/content-store.ts';
 import type { HeldState } from '../state/held-state.ts';
 import type { ReportBook, UnnumberedReport } from '../state/report-book.ts';
 import { InventoryNews } from './inventory-news.ts';
+import type { SealedStore } from '../credentials/sealed-store.ts';
+import type { KeptLogins } from '../credentials/site-logins.ts';
+import { ItemLogins } from '../life/item-logins.ts';
+import { ItemSecrets } from '../life/item-secrets.ts';
 import { keyOf, type OfferedState } from './merge-state.ts';
 import { ReportFilter } from './report-filter.ts';
 
@@ -28,11 +35,15 @@ export interface SiteWorkOptions {
   readonly book: ReportBook;
   readonly database: AgentDatabase;
   readonly content: ContentStore;
+  readonly sealed: SealedStore;
+  readonly logins: KeptLogins;
   readonly driver: Driver;
   readonly clock: HubClock;
   readonly logger: Logger;
   readonly siteName: string;
   readonly monotonicMs: () => number;
+  /** Told which images the items need; absent: this site has no depot. */
+  readonly depotNeeds?: DepotNeeds | undefined;
 }
 
 /**
@@ -45,8 +56,10 @@ export class SiteWork {
   readonly book: ReportBook;
   readonly life: SiteLife;
   readonly acts: LocalActs;
+  readonly secrets: ItemSecrets;
   readonly hubInstances: HubInstances;
   readonly inventory: InventoryNews;
+  readonly mirrors: MirrorNews;
   readonly #holds: LocalHolds;
   readonly #orders: LocalOrders;
   readonly #o: SiteWorkOptions;
@@ -62,7 +75,7 @@ export class SiteWork {
   #seenVersion = -1;
 
   constructor(options: SiteWorkOptions) {
-    const { held, book, database, content, driver, clock } = options;
+    const { held, book, database, content, driver, clock, sealed, logins } = options;
     this.#o = options;
     this.held = held;
     this.book = book;
@@ -71,8 +84,12 @@ export class SiteWork {
     this.#holds = new LocalHolds(database);
     this.#orders = new LocalOrders(database);
     this.inventory = new InventoryNews({ database, driver, clock, onNews: () => this.#onReportsChanged() });
+    this.mirrors = new MirrorNews({ reader: driver.mirror, clock, onNews: () => this.#onReportsChanged() });
+    this.secrets = new ItemSecrets({ store: sealed, content, listed: () => this.listedValues });
     this.life = new SiteLife({
       ...options,
+      secrets: this.secrets,
+      logins: new ItemLogins({ logins, monotonicMs: options.monotonicMs }),
       store: new MemoryStore(database, content),
       transaction: (work) => database.transaction(work),
       findReport: (item) => book.find(item),
@@ -82,8 +99,14 @@ export class SiteWork {
         this.#onContentWanted();
         // A window that opened is news to the hub.
         if (isByTime) this.#onReportsChanged();
+        const needs = this.life.needs();
+        if (needs !== undefined) this.#o.depotNeeds?.note(needs);
       },
       isBeingRemoved: (item) => this.#isOrdered(item) && held.hasRemoval(item),
+    });
+    logins.onKept(() => this.life.keptLogins);
+    sealed.onChange(() => {
+      if (!this.#isStopped) this.life.decide();
     });
     clock.onCorrection((changeMs) => this.book.correctTimes(changeMs));
     driver.onReport((report) => this.#takeReport(report));
@@ -92,6 +115,11 @@ export class SiteWork {
   /** Called when there is something that the hub should have now. */
   onReportsChanged(listener: () => void): void {
     this.#onReportsChanged = listener;
+  }
+
+  /** There is something that the hub should have now. */
+  tellHub(): void {
+    this.#onReportsChanged();
   }
 
   /** Called when there may be other content to fetch than before. */
@@ -112,9 +140,15 @@ export class SiteWork {
     this.held.checkNotOlder(header);
     this.life.keepSiteValues(state);
     this.held.accept(signed, header, state);
+    this.renewListed();
     this.#refusedRemovals = [];
     this.book.retain((item) => this.#knows(item));
     this.#give();
+  }
+
+  /** What is listed goes before what else is here of it: a value that was taken back, one of a state that was refused. */
+  renewListed(): void {
+    this.#unlessFull(() => this.#o.sealed.renew(this.listedValues));
   }
 
   /** What a refused state would have taken away stays, and the hub is told so. */
@@ -128,9 +162,22 @@ export class SiteWork {
     this.life.contentArrived(digest);
   }
 
+  /** Content that is likely to be much like this one: what runs of the same item, or last proved itself. */
+  findDictionary(digest: string): string | undefined {
+    const item = this.held.items.find((one) => one.digest === digest);
+    if (item === undefined) return undefined;
+    const known = [this.book.find(item)?.runningDigest, item.terms.fallback?.digest];
+    return known.find((one) => one !== undefined && one !== digest && this.#o.content.has(one));
+  }
+
   /** The content that items wait for does not come; what ran before goes on. */
   contentDelayed(digest: string, trouble: { reason: string; message: string }): void {
     this.life.contentDelayed(digest, trouble);
+  }
+
+  /** Values that this site may have, by their present version. */
+  get listedValues(): readonly SealedName[] {
+    return this.held.policy.sealed ?? [];
   }
 
   /** When the driver last saw that what it reported still holds, by the hub's clock. */
@@ -168,6 +215,7 @@ export class SiteWork {
     if (typeof answer.instance !== 'string') return;
     if (!this.hubInstances.met(answer.instance, clock.now())) return;
     this.inventory.doubt();
+    this.mirrors.doubt();
     if (this.hubInstances.takingTurns(clock.now()) !== undefined) {
       logger.error('two hubs answer under one identity; stop the one that is not to be', {
         instance: answer.instance,
@@ -200,7 +248,10 @@ export class SiteWork {
   /** Frees what nothing needs any more. */
   collectGarbage(): void {
     const running = this.book.all().flatMap((report) => report.runningDigest ?? []);
-    this.held.collectGarbage([...running, ...this.life.neededDigests()]);
+    const digests = [...running, ...this.life.neededDigests()];
+    this.held.collectGarbage(digests);
+    if (this.held.accepted === undefined) return;
+    this.#o.sealed.retain([...this.listedValues, ...this.life.neededSecrets()]);
   }
 
   /** Reports that come later are dropped: the database is about to be closed. */
@@ -229,6 +280,7 @@ export class SiteWork {
   #give(): void {
     for (const order of this.held.openRemovals()) this.#giveRemoval(order);
     this.life.decide();
+    this.mirrors.setOrders(this.held.policy.mirrors ?? []);
     for (const item of this.held.items) {
       if (!item.id.startsWith(`${this.#o.driver.kind}/`)) this.#record(this.#unknownKindReport(item));
     }

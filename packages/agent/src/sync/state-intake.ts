@@ -1,4 +1,4 @@
-import type { Logger, SyncRequest } from '@selvedge/api';
+import { KeyedMutex, type Logger, type SyncRequest } from '@selvedge/api';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
 import { isStorageFull } from '../state/agent-database.ts';
 import { mergeState, type OfferedState } from './merge-state.ts';
@@ -23,6 +23,8 @@ export class StateIntake {
   /** The newest state that a full disk did not take. */
   #unstored: Unstored | undefined;
   readonly #keepFirst: ((change: () => void) => Promise<void>) | undefined;
+  /** One state at a time, whoever brings it. */
+  readonly #turns = new KeyedMutex();
   #onAccepted: () => void = () => {};
   #onChange: () => void = () => {};
 
@@ -77,7 +79,33 @@ export class StateIntake {
   }
 
   /** True when something came of it: the state was accepted, or the whole of it is to be asked for. */
-  async take(offered: OfferedState, request: SyncRequest): Promise<boolean> {
+  take(offered: OfferedState, request: SyncRequest): Promise<boolean> {
+    return this.#turns.run('', () => this.#take(offered, request));
+  }
+
+  /**
+   * Takes in a state that a person carried here, proven as one from the network is. Throws `StateRefused`, which the hub is not told, and
+   * when it could not be stored; then nothing has changed.
+   */
+  takeCarried(offered: OfferedState): Promise<void> {
+    return this.#turns.run('', async () => {
+      const header = await verifySignedState(offered.signed, this.#owner);
+      this.#work.held.checkNotOlder(header);
+      const state = mergeState(undefined, offered, header);
+      checkStateDigest(state, header);
+      const { signed } = offered;
+      await this.#keepFirst?.(() => this.#work.held.store(signed, header, state));
+      this.#work.accept(signed, header, state);
+      this.#wantsFull = false;
+      this.#unstored = undefined;
+      this.#accepted(header.epoch);
+      // The hub learns of it when it can be reached.
+      this.#hasNews = true;
+      this.#onChange();
+    });
+  }
+
+  async #take(offered: OfferedState, request: SyncRequest): Promise<boolean> {
     const wasFull = request.full === true || offered.full;
     try {
       const header = await verifySignedState(offered.signed, this.#owner);
@@ -125,10 +153,14 @@ export class StateIntake {
     }
     if (this.#unstored === unstored) this.#unstored = undefined;
     this.#hasNews = this.#refusal !== undefined;
+    this.#accepted(epoch);
+    return true;
+  }
+
+  #accepted(epoch: number): void {
     this.#refusal = undefined;
     this.#logger.info('desired state accepted', { epoch });
     this.#onAccepted();
-    return true;
   }
 
   async #keepElsewhere(unstored: Unstored): Promise<void> {

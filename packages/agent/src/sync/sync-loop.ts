@@ -7,6 +7,7 @@ import type { WaitLimit } from '../hub-connection/wait-limit.ts';
 import { BackOff } from './back-off.ts';
 import { takeBatch } from './report-batch.ts';
 import type { SiteWork } from './site-work.ts';
+import type { OfferedState } from './merge-state.ts';
 import type { StateIntake } from './state-intake.ts';
 import { WakeUp } from './wake-up.ts';
 
@@ -28,6 +29,10 @@ export interface SyncLoopOptions {
   readonly onContact: (event: ContactEvent) => void | Promise<void>;
   /** The hub asks for the service link. */
   readonly onLinkWished: () => void;
+  /** Content that came with a state, before that is taken. */
+  readonly onContents: (state: OfferedState) => Promise<void>;
+  /** The hub asks for what the site has for these mirrors. */
+  readonly onMirrorsWished: (uids: readonly string[]) => void;
   readonly waitUntilReachable: (signal: AbortSignal) => Promise<void>;
   readonly backOff?: BackOff;
   readonly keyRefusedRetryMs?: number;
@@ -85,7 +90,9 @@ export class SyncLoop {
     const { work, intake, clock, waitLimit, api } = this.#options;
     const held = this.#wantsHeld ? work.held.findSigned() : undefined;
     const inventory = held === undefined ? work.inventory.take(inventoryBytes) : undefined;
-    const spaceBytes = batchBytes - sizeOf(held) - sizeOf(inventory);
+    const allBytes = batchBytes - sizeOf(held) - sizeOf(inventory);
+    const mirrors = allBytes < leastBatchBytes ? undefined : work.mirrors.take();
+    const spaceBytes = allBytes - sizeOf(mirrors);
     const sent = spaceBytes < leastBatchBytes ? [] : takeBatch(work.book.undelivered(), spaceBytes);
     const site = work.siteReport;
     const isNewSite = JSON.stringify(site) !== this.#toldSite;
@@ -106,6 +113,7 @@ export class SyncLoop {
       ...(isNewSite ? { site } : {}),
       ...(acts.length > 0 ? { acts } : {}),
       ...(inventory === undefined ? {} : { inventory }),
+      ...(mirrors === undefined ? {} : { mirrors }),
       ...(held === undefined ? {} : { held }),
       ...(intake.wantsFull ? { full: true } : {}),
     };
@@ -165,7 +173,7 @@ export class SyncLoop {
 
   #hasSiteNews(): boolean {
     const { work } = this.#options;
-    if (work.inventory.dueInMs() === 0) return true;
+    if (work.inventory.dueInMs() === 0 || work.mirrors.hasNews()) return true;
     return work.acts.hasUntold() || JSON.stringify(work.siteReport) !== this.#toldSite;
   }
 
@@ -185,24 +193,39 @@ export class SyncLoop {
     this.#wantsHeld = answer.sendState === true;
     const { inventory } = poll.request;
     if (inventory !== undefined) work.inventory.answered(inventory, answer.sendInventory === true);
+    const { mirrors } = poll.request;
+    if (mirrors !== undefined) work.mirrors.answered(mirrors);
     work.heardFromHub(answer);
     work.book.markDelivered(poll.sent);
     if (work.book.renumberAbove(answer.ackSeq)) {
       logger.info('the hub knows later reports of this site; counting on from there', { seq: answer.ackSeq });
     }
     if (answer.sendAllReports) work.book.markAllUndelivered();
-    const tookState = answer.state !== undefined && (await intake.take(answer.state, poll.request));
+    const { state } = answer;
+    if (Array.isArray(state?.contents)) await this.#options.onContents(state);
+    const tookState = state !== undefined && (await intake.take(state, poll.request));
     await onContact({ kind: 'answered' });
     if (answer.openLink === true) this.#options.onLinkWished();
+    if (Array.isArray(answer.sendMirrors)) this.#options.onMirrorsWished(answer.sendMirrors);
     const hasMoved =
       tookState ||
       this.#wantsHeld ||
       poll.request.acts !== undefined ||
       inventory !== undefined ||
+      mirrors !== undefined ||
       poll.sent.length > 0 ||
       answer.sendAllReports === true ||
       intake.wantsFull;
     await this.#pause(answer, { isHurried: !hasMoved && tookMs < hurriedMs }, signal);
+    if (tookState && !intake.wantsFull) await this.#waitForFirstNews(signal);
+  }
+
+  /** What comes of a state is often known at once: one request less than to poll before that. */
+  async #waitForFirstNews(signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    await Promise.race([this.#waitForNews(either), this.#options.clock.sleep(firstNewsMs, either)]);
+    over.abort();
   }
 
   /** As long as the hub asks; and when the hub answers again and again with nothing new, longer and longer. */
@@ -257,6 +280,7 @@ const batchBytes = 800_000;
 const leastBatchBytes = 20_000;
 const inventoryBytes = 300_000;
 const gatherMs = 150;
+const firstNewsMs = 1500;
 const hurriedMs = 300;
 
 function sizeOf(value: unknown): number {

@@ -11,11 +11,12 @@ export class WakeUp {
   /** Resolves at the next ring, at once when it rang unheard; also when the signal fires. One listener at a time. */
   async wait(signal: AbortSignal): Promise<void> {
     if (!this.#isRung && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#heard = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-      this.#heard = undefined;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#heard = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      await promise;
+      // Whoever listens by now may have come while this one was on its way out.
+      if (this.#heard === resolve) this.#heard = undefined;
     }
     if (!signal.aborted) this.#isRung = false;
   }

@@ -3,6 +3,9 @@ export {
   createKubernetesDriver,
   type KubernetesDriverOptions,
 } from '../drivers/kubernetes/kubernetes-driver.ts';
+export { openTestDepot, request as depotRequest } from '../depot/testing/depot-under-test.ts';
+export { ImageRegistry } from '../depot/testing/image-registry.ts';
+export { importSite, openDepotForImport } from '../commands/import-site.ts';
 export { holdSite, type PersonAct, releaseSite, rollBackItem } from '../commands/person-acts.ts';
 export { MemoryDriver } from './memory-driver.ts';
 export { MemoryMachine } from './memory-machine.ts';

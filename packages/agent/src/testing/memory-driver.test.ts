@@ -24,7 +24,11 @@ function itemOf(release: string, options: { outcome?: Outcome } & Partial<Driver
     mayActivate: true,
     siteName: 'shop',
     variables: {},
+    labels: {},
     nodeGroups: [],
+    secrets: new Map(),
+    secretVersions: {},
+    logins: [],
     manifests: async () => withOutcome(manifests, outcome),
     ...rest,
   };

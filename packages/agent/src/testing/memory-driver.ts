@@ -2,6 +2,7 @@ import { type Clock, type KubeObject, type NodeGroup, type SiteInventory, Status
 import { systemClock } from '@selvedge/api/node';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../drivers/driver.ts';
 import type { LinkDoor } from '../link/link-door.ts';
+import type { MirrorReader } from '../mirror/mirror-reader.ts';
 import { MemoryMachine, type PlacedItem, type RecordedActivation, versionOf } from './memory-machine.ts';
 import { millisecondsOf, type Outcome, outcomeAt, outcomeOf } from './release-outcome.ts';
 
@@ -23,6 +24,8 @@ interface Step {
 export class MemoryDriver implements Driver {
   readonly kind = 'Application';
   readonly machine: MemoryMachine;
+  /** Absent: there is no cluster to read. */
+  readonly mirror?: MirrorReader;
   readonly removals: RemovalOrder[] = [];
   desired: readonly DriverItem[] = [];
   isStarted = false;
@@ -43,10 +46,13 @@ export class MemoryDriver implements Driver {
   #timer = new AbortController();
   #listener: (report: DriverReport) => void = () => {};
 
-  constructor(options: { clock?: Clock; isIdle?: boolean; machine?: MemoryMachine } = {}) {
+  constructor(
+    options: { clock?: Clock; isIdle?: boolean; machine?: MemoryMachine; mirror?: MirrorReader } = {},
+  ) {
     this.#clock = options.clock ?? systemClock;
     this.isIdle = options.isIdle ?? false;
     this.machine = options.machine ?? new MemoryMachine();
+    if (options.mirror !== undefined) this.mirror = options.mirror;
   }
 
   /** By id and uid: what serves now. */

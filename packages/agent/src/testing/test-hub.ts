@@ -20,7 +20,6 @@ import {
   type RemovalMode,
   type SitePolicy,
   type SiteReport,
-  type StatusReason,
   StatusError,
   type SyncRequest,
   type SyncResponse,
@@ -29,6 +28,7 @@ import {
 import {
   applyInventoryReport,
   keyFingerprint,
+  parseAvailableDictionary,
   reportsDigest,
   sha256Digest,
   stateDigest,
@@ -42,6 +42,10 @@ import {
   type TestAuthority,
   type TestCertificate,
 } from './test-certificates.ts';
+import { mirrorPath, TestMirrors } from './test-mirrors.ts';
+import { answer, oneHeader, readAll, refuseUpgrade, sendContent } from './test-hub-answers.ts';
+
+export { statusBody } from './test-hub-answers.ts';
 
 export interface TestHubOptions {
   /** The hub's clock minus this machine's. */
@@ -65,7 +69,11 @@ export class TestHub {
   readonly requests: SyncRequest[] = [];
   readonly reports = new Map<string, ItemReport>();
   readonly blobs = new Map<string, Buffer>();
-  readonly blobRequests: { digest: string; range: string | undefined }[] = [];
+  readonly blobRequests: { digest: string; range: string | undefined; dictionary: string | undefined }[] = [];
+  /** Sends content as the hub does to who can read it: compressed, and as a difference. */
+  encodesContent = false;
+  /** Each answer with content ends after so many bytes. */
+  cutsContentAfter: number | undefined;
   readonly jtis: string[] = [];
   /** Latest of each enrolment. */
   enrolments: EnrollRequest[] = [];
@@ -83,6 +91,7 @@ export class TestHub {
   siteReport: SiteReport | undefined;
   /** What the site is made of, as told so far. */
   inventory: InventoryParts = {};
+  readonly mirrors = new TestMirrors();
   /** Asks for the state that the agent follows; it is in the request after. */
   asksForState = false;
   knownKey: string | undefined;
@@ -120,12 +129,7 @@ export class TestHub {
       this.#handle(req, res).catch((error: unknown) => this.#refuseWith(res, error));
     });
     server.on('upgrade', (req, socket, head) => {
-      this.#acceptLink(req, socket, head).catch((error: unknown) => {
-        const status =
-          error instanceof StatusError ? error : new StatusError('InternalError', (error as Error).message);
-        const time = `${hubTimeHeader}: ${this.now().toISOString()}`;
-        socket.end(`HTTP/1.1 ${status.code} No\r\n${time}\r\n\r\n${JSON.stringify(status.toBody())}`);
-      });
+      this.#acceptLink(req, socket, head).catch((error: unknown) => refuseUpgrade(socket, error, this.now()));
     });
   }
 
@@ -256,8 +260,13 @@ export class TestHub {
       return;
     }
     await this.#authenticate(req, body, this.knownKey);
+    if (path.startsWith(mirrorPath)) {
+      this.mirrors.bring(path, body);
+      res.writeHead(204, { [hubTimeHeader]: this.now().toISOString() }).end();
+      return;
+    }
     if (path === '/sync/v1') await this.#sync(JSON.parse(body.toString()) as SyncRequest, res);
-    else this.#content(path, req, res);
+    else await this.#content(path, req, res);
   }
 
   /** Somebody wants to reach the site. */
@@ -313,7 +322,9 @@ export class TestHub {
     const wantsAll =
       request.reports.length === 0 && request.reportsDigest !== reportsDigest([...this.reports.values()]);
     const isRefused = request.refusal?.epoch === this.epoch && request.full !== true;
+    const sendMirrors = this.mirrors.take(request.mirrors ?? []);
     const hasTold =
+      request.mirrors !== undefined ||
       request.reports.length > 0 ||
       request.acts !== undefined ||
       request.held !== undefined ||
@@ -326,6 +337,7 @@ export class TestHub {
       ...response,
       ...(wantsAll ? { sendAllReports: true } : {}),
       ...(sendInventory ? { sendInventory } : {}),
+      ...(sendMirrors.length === 0 ? {} : { sendMirrors }),
       ...(state ? { state } : {}),
     };
     const distorted = this.distort === undefined ? response : this.distort(response, request);
@@ -370,16 +382,22 @@ export class TestHub {
     };
   }
 
-  #content(path: string, req: IncomingMessage, res: ServerResponse): void {
+  async #content(path: string, req: IncomingMessage, res: ServerResponse): Promise<void> {
     const digest = path.slice('/content/v1/blobs/'.length);
     const range = req.headers.range;
-    this.blobRequests.push({ digest, range });
+    const dictionary = parseAvailableDictionary(oneHeader(req.headers['available-dictionary']));
+    this.blobRequests.push({ digest, range, dictionary });
     if (this.serveBlob?.(digest, range, res) === true) return;
     const bytes = this.blobs.get(digest);
     if (bytes === undefined) throw new StatusError('NotFound', `no content ${digest}`);
-    const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
-    res.writeHead(from > 0 ? 206 : 200, { [hubTimeHeader]: this.now().toISOString() });
-    res.end(bytes.subarray(from));
+    const known = dictionary === undefined ? undefined : this.blobs.get(dictionary);
+    await sendContent(req, res, {
+      bytes,
+      dictionary: known && { digest: dictionary as string, bytes: known },
+      isEncoded: this.encodesContent,
+      cutsAfter: this.cutsContentAfter,
+      now: this.now(),
+    });
   }
 
   async #authenticate(req: IncomingMessage, body: Buffer, publicKey: string | undefined): Promise<void> {
@@ -434,22 +452,4 @@ export class TestHub {
       error instanceof StatusError ? error : new StatusError('InternalError', (error as Error).message);
     answer(res, { status: status.code, body: status.toBody() }, this.now());
   }
-}
-
-export function statusBody(reason: StatusReason, message: string): { status: number; body: unknown } {
-  const error = new StatusError(reason, message);
-  return { status: error.code, body: error.toBody() };
-}
-
-function answer(res: ServerResponse, content: { status: number; body: unknown }, now: Date): void {
-  const { status, body } = content;
-  if (res.destroyed) return;
-  res.writeHead(status, { 'content-type': 'application/json', [hubTimeHeader]: now.toISOString() });
-  res.end(JSON.stringify(body));
-}
-
-async function readAll(req: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of req) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }

@@ -12,6 +12,8 @@ export interface InstallWish {
   readonly link?: boolean;
   readonly linkUsers?: readonly string[];
   readonly linkGroups?: readonly string[];
+  /** Namespaces that other sites may mirror, and no other. */
+  readonly mirrorNamespaces?: readonly string[];
   readonly proxy?: string;
   readonly priorityClassName?: string;
 }
@@ -42,6 +44,7 @@ export function resolveInstall(wish: InstallWish): AgentInstall {
   if (groups.length > 0 && users.length === 0) {
     throw new Error('a link group needs the link users that are in it: Kubernetes asks the agent for both');
   }
+  const mirrorNamespaces = mirrored(wish.mirrorNamespaces ?? []);
   const hasLink = wish.link === true || users.length > 0;
   return {
     ...defaultAgentInstall,
@@ -51,6 +54,7 @@ export function resolveInstall(wish: InstallWish): AgentInstall {
     ...(proxy === undefined ? {} : { proxy }),
     ...(priorityClassName === undefined ? {} : { priorityClassName }),
     extraRules: extraRules(wish.allow ?? []),
+    ...(mirrorNamespaces.length === 0 ? {} : { mirrorNamespaces }),
     ...(hasLink ? { link: { users, groups } } : {}),
   };
 }
@@ -70,6 +74,13 @@ function check(
 function names(what: string, list: readonly string[] = []): readonly string[] {
   if (list.length > longestList) throw new Error(`at most ${longestList} of ${what} can be named`);
   for (const name of list) check(what, name, { form: /^[^\s"]{1,100}$/, rule: 'a name without spaces' });
+  return list;
+}
+
+function mirrored(list: readonly string[]): readonly string[] {
+  if (list.length > longestList) throw new Error(`at most ${longestList} namespaces to mirror can be named`);
+  const rule = 'the name of a namespace: lower case letters, digits and -';
+  for (const name of list) check('namespace to mirror', name, { form: dnsLabel, rule });
   return list;
 }
 

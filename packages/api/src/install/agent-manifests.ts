@@ -4,6 +4,7 @@ import {
   applicationRules,
   inventoryRules,
   linkRules,
+  mirrorRules,
   ownNamespaceRules,
   type RbacLevel,
 } from './agent-rules.ts';
@@ -17,6 +18,8 @@ export interface AgentInstall {
   readonly extraRules: readonly PolicyRule[];
   /** Who may come through the service link, by the hub's names: these users, with these groups of theirs. No users: everybody whom the hub lets. Absent: nobody. */
   readonly link?: { readonly users: readonly string[]; readonly groups: readonly string[] };
+  /** Namespaces that other sites may mirror; absent: every one that the agent may read, but for its own. */
+  readonly mirrorNamespaces?: readonly string[];
   /** `HTTPS_PROXY` of the agent, for clusters that reach the hub by one. */
   readonly proxy?: string;
   readonly priorityClassName?: string;
@@ -59,7 +62,9 @@ function tokenSecret(namespace: string, token: string): KubeObject {
   );
 }
 
-function accessObjects({ namespace, rbac, extraRules, link }: AgentInstall): KubeObject[] {
+function accessObjects({ namespace, rbac, extraRules, link, mirrorNamespaces }: AgentInstall): KubeObject[] {
+  // The wider levels read these kinds everywhere.
+  const mirrored = rbac === 'minimal' ? (mirrorNamespaces ?? []) : [];
   const clusterAccess = (part: string, rules: readonly PolicyRule[]) =>
     access({ name: clusterName(part, namespace), rules }, namespace);
   return [
@@ -71,6 +76,9 @@ function accessObjects({ namespace, rbac, extraRules, link }: AgentInstall): Kub
       : []),
     ...(extraRules.length > 0 ? clusterAccess('extra', extraRules) : []),
     ...(link === undefined ? [] : clusterAccess('link', linkRules(link))),
+    ...mirrored.flatMap((one) =>
+      access({ name: clusterName('mirror', namespace), namespace: one, rules: mirrorRules }, namespace),
+    ),
   ];
 }
 
@@ -106,7 +114,8 @@ function binding(
   });
 }
 
-function deployment({ namespace, image, proxy, priorityClassName }: AgentInstall): KubeObject {
+function deployment(install: AgentInstall): KubeObject {
+  const { namespace, priorityClassName } = install;
   const labels = { 'app.kubernetes.io/name': name };
   return object(
     { apiVersion: 'apps/v1', kind: 'Deployment' },
@@ -132,7 +141,7 @@ function deployment({ namespace, image, proxy, priorityClassName }: AgentInstall
               runAsGroup: userId,
               seccompProfile: { type: 'RuntimeDefault' },
             },
-            containers: [agentContainer(image, proxy)],
+            containers: [agentContainer(install)],
             volumes: [
               { name: 'state', emptyDir: { sizeLimit: '1Gi' } },
               { name: 'token', secret: { secretName: `${name}-token`, optional: true } },
@@ -144,7 +153,7 @@ function deployment({ namespace, image, proxy, priorityClassName }: AgentInstall
   );
 }
 
-function agentContainer(image: string, proxy: string | undefined): Record<string, unknown> {
+function agentContainer({ image, proxy, mirrorNamespaces }: AgentInstall): Record<string, unknown> {
   return {
     name: 'agent',
     image,
@@ -154,6 +163,7 @@ function agentContainer(image: string, proxy: string | undefined): Record<string
       '--state-secret',
       `--state=${stateVolume}/state`,
       `--token-file=${tokenVolume}/token`,
+      ...(mirrorNamespaces === undefined ? [] : [`--mirror-namespaces=${mirrorNamespaces.join(',')}`]),
     ],
     // A proxy is on the way to the hub, not to the API of the cluster.
     ...(proxy === undefined ? {} : { env: [{ name: 'HTTPS_PROXY', value: proxy }] }),

@@ -21,6 +21,20 @@ export const inventoryRules: readonly PolicyRule[] = [
   { apiGroups: ['storage.k8s.io'], resources: ['storageclasses'], verbs: read },
 ];
 
+/** What a mirror reads in a namespace when it names no kinds. Secrets are not among it: they are mirrored by name, and allowed by name. */
+export const mirrorRules: readonly PolicyRule[] = [
+  {
+    apiGroups: [''],
+    resources: ['configmaps', 'persistentvolumeclaims', 'serviceaccounts', 'services'],
+    verbs: read,
+  },
+  { apiGroups: ['apps'], resources: ['daemonsets', 'deployments', 'statefulsets'], verbs: read },
+  { apiGroups: ['batch'], resources: ['cronjobs', 'jobs'], verbs: read },
+  { apiGroups: ['autoscaling'], resources: ['horizontalpodautoscalers'], verbs: read },
+  { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: read },
+  { apiGroups: ['networking.k8s.io'], resources: ['ingresses', 'networkpolicies'], verbs: read },
+];
+
 /**
  * The usual kinds of applications, in every namespace. Roles among them are no way to more rights: Kubernetes lets nobody grant what he does not
  * have. Pods are read for what is wrong with them, and their logs for the last lines.

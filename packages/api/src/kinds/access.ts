@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ResourceRef } from '../object-meta.ts';
-import { labelSelectorSchema } from './application.ts';
+import { labelSelectorSchema } from './label-selector-schema.ts';
 
 /** Who may do what: `rbac.authorization.k8s.io/v1`, as Kubernetes defines it. */
 export const rbacGroup = 'rbac.authorization.k8s.io';

@@ -1,6 +1,14 @@
 import Type, { type Static } from 'typebox';
 import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
+import { applicationSourceSchema, sourceStatusSchema } from './application-source.ts';
 import { applyRulesSchema } from './apply-rules.ts';
+import { labelSelectorSchema } from './label-selector-schema.ts';
+import {
+  imageRulesSchema,
+  overridesSchema,
+  sitedSecretsSchema,
+  variablesSchema,
+} from './override-schemas.ts';
 import { conditionsSchema, rolloutPhaseSchema, siteCountsSchema, timeSchema } from './status-schemas.ts';
 
 export const applications: ResourceRef = {
@@ -10,35 +18,6 @@ export const applications: ResourceRef = {
   kind: 'Application',
   namespaced: true,
 };
-
-export const labelSelectorSchema = Type.Object(
-  {
-    matchLabels: Type.Optional(
-      Type.Record(Type.String(), Type.String(), {
-        description: 'Labels that have to be there, all of them.',
-      }),
-    ),
-    matchExpressions: Type.Optional(
-      Type.Array(
-        Type.Object({
-          key: Type.String({ description: 'Key of the label.' }),
-          operator: Type.Union(
-            [Type.Literal('In'), Type.Literal('NotIn'), Type.Literal('Exists'), Type.Literal('DoesNotExist')],
-            {
-              description:
-                'How the label has to relate to values. NotIn also holds where the label is absent.',
-            },
-          ),
-          values: Type.Optional(
-            Type.Array(Type.String(), { description: 'For In and NotIn, at least one; else none.' }),
-          ),
-        }),
-        { description: 'Conditions on labels, all of which have to hold.' },
-      ),
-    ),
-  },
-  { description: 'Label selector. An empty one selects everything.' },
-);
 
 /** A number of sites, or a part of them as in "5%" (rounded up). */
 const countOrPercent = (description: string, options: { minimum?: number; default?: number | string } = {}) =>
@@ -254,41 +233,7 @@ export type HeldRemoval = Static<typeof heldRemovalSchema>;
 
 export const applicationSpecSchema = Type.Object(
   {
-    source: Type.Object(
-      {
-        inline: Type.Optional(
-          Type.Object(
-            {
-              manifests: Type.Array(
-                Type.Object(
-                  {},
-                  {
-                    'x-kubernetes-embedded-resource': true,
-                    'x-kubernetes-preserve-unknown-fields': true,
-                    additionalProperties: true,
-                  },
-                ),
-                {
-                  description:
-                    'Kubernetes objects, complete. ${site.name} and ${site.variables.NAME} differ by site.',
-                },
-              ),
-            },
-            { description: 'The manifests stand in the Application itself.' },
-          ),
-        ),
-      },
-      {
-        description: 'Where the manifests come from: exactly one of the fields.',
-        'x-kubernetes-validations': [
-          {
-            rule: 'has(self.inline)',
-            reason: 'FieldValueRequired',
-            message: 'say where the manifests come from: exactly one of inline',
-          },
-        ],
-      },
-    ),
+    source: applicationSourceSchema,
     placement: Type.Object(
       {
         siteSelector: labelSelectorSchema,
@@ -307,6 +252,10 @@ export const applicationSpecSchema = Type.Object(
       },
       { description: 'Which sites run the application, and where in them.' },
     ),
+    overrides: Type.Optional(overridesSchema),
+    variables: Type.Optional(variablesSchema),
+    secrets: Type.Optional(sitedSecretsSchema),
+    images: Type.Optional(imageRulesSchema),
     apply: Type.Optional(applyRulesSchema),
     rollout: Type.Optional(rolloutStrategySchema),
     paused: Type.Optional(
@@ -377,6 +326,38 @@ export const applicationStatusSchema = Type.Object(
     /** Newest release that every wave passed and nobody condemned: what new and returning sites get meanwhile. */
     approvedRelease: Type.Optional(
       Type.String({ description: 'Newest Release that passed every wave and is not condemned.' }),
+    ),
+    source: Type.Optional(sourceStatusSchema),
+    images: Type.Optional(
+      Type.Object(
+        {
+          contentDigest: Type.String({
+            description:
+              'Digest of the manifests and rules that name them: in other content the images that are new are looked up.',
+          }),
+          resolved: Type.Array(
+            Type.Object({
+              image: Type.String({ description: 'As it is named.' }),
+              resolved: Type.Optional(Type.String({ description: 'With the digest that its tag had then.' })),
+              unknown: Type.Optional(Type.String({ description: 'Why there is none.' })),
+            }),
+            { description: 'What the tags named when they were looked up.' },
+          ),
+        },
+        { description: 'Image tags of the newest content, looked up once.' },
+      ),
+    ),
+    lastRefresh: Type.Optional(
+      Type.String({
+        description:
+          'Annotation selvedge.dev/refresh-requested-at that was carried out last: the source was looked at.',
+      }),
+    ),
+    mirroredSites: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'Sites that the application was taken from, by spec.source.mirror: it is brought to none of them, also when it is taken from elsewhere by now.',
+      }),
     ),
     heldRemoval: Type.Optional(heldRemovalSchema),
     recentRemovals: Type.Optional(

@@ -102,6 +102,10 @@ export const deliveryStatusSchema = Type.Object(
           total: Type.Integer({ description: 'Images that are needed.' }),
           doneBytes: Type.Optional(Type.Integer({ description: 'Bytes that are there, as far as known.' })),
           totalBytes: Type.Optional(Type.Integer({ description: 'Bytes that are needed, as far as known.' })),
+          image: Type.Optional(
+            Type.String({ description: 'What is being fetched; the bytes are of this image then.' }),
+          ),
+          doneAt: Type.Optional(timeSchema('When it should be there, at the pace of the last while.')),
         },
         { description: 'How far preparing is.' },
       ),

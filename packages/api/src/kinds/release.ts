@@ -27,6 +27,19 @@ export const releaseSpecSchema = Type.Object(
     variables: Type.Optional(
       Type.Array(Type.String(), { description: 'Names of the site variables that the manifests use.' }),
     ),
+    values: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Other values that it asks a site for: site.labels.KEY, variables.NAME.',
+      }),
+    ),
+    overrides: Type.Optional(
+      Type.Array(Type.String(), { description: 'Names of the overrides that it carries.' }),
+    ),
+    secrets: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Names of the Secrets of the hub that go with it to its sites.',
+      }),
+    ),
     nodeGroups: Type.Optional(
       Type.Array(Type.String(), {
         description: 'Node groups that its pods run in, of which a site has to have one.',

@@ -163,6 +163,28 @@ export const siteSpecSchema = Type.Object(
       }),
     ),
     link: Type.Optional(linkAccessSchema),
+    depot: Type.Optional(
+      Type.Object(
+        {
+          bandwidth: Type.Optional(
+            Type.String({
+              description:
+                'Most that is fetched of images, in bytes a second as a quantity: 500k, 2Mi. Default: no limit.',
+            }),
+          ),
+          size: Type.Optional(
+            Type.String({
+              description:
+                'Most that images may take in the depot of the site, as a quantity: 20Gi. Default: 80 % of what is free.',
+            }),
+          ),
+        },
+        {
+          description:
+            'How the site brings images in: each blob once, within the download windows, kept for its nodes.',
+        },
+      ),
+    ),
     removal: Type.Optional(
       Type.Object(
         { approved: Type.Optional(removalApprovalSchema) },
@@ -199,6 +221,12 @@ const agentStatusSchema = Type.Object(
     os: Type.Optional(Type.String({ description: 'Operating system of the machine.' })),
     architecture: Type.Optional(Type.String({ description: 'Processor architecture, as in amd64.' })),
     runtime: Type.Optional(Type.String({ description: 'What runs the containers, as in podman 4.3.1.' })),
+    sealingKey: Type.Optional(
+      Type.String({
+        maxLength: 100,
+        description: 'X25519 public key that Secrets for this site are sealed to, base64url.',
+      }),
+    ),
     clockOffsetSeconds: Type.Optional(
       Type.Integer({
         description: "The agent's clock minus the hub's. Times it reports are corrected by it.",
@@ -219,6 +247,28 @@ export const siteStatusSchema = Type.Object(
     ),
     agent: Type.Optional(agentStatusSchema),
     inventory: Type.Optional(siteInventoryStatusSchema),
+    mirrors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          uid: Type.String({ description: 'UID of the Application that mirrors this site.' }),
+          order: Type.String({ description: 'Digest of what the site was asked for.' }),
+          digest: Type.String({
+            description: 'Digest of what the site has for it; empty: it cannot be read.',
+          }),
+          objects: Type.Integer({ description: 'How many objects that is.' }),
+          message: Type.Optional(
+            Type.String({ description: 'Why it cannot be read, or what was left out, for people.' }),
+          ),
+          observedTime: timeSchema('When the site found it so.'),
+          received: Type.Optional(
+            Type.String({ description: 'Digest of what the hub has received of it last.' }),
+          ),
+        }),
+        {
+          description: 'What applications take from this site (spec.source.mirror), as its agent last said.',
+        },
+      ),
+    ),
     holds: Type.Optional(
       Type.Array(
         Type.Object({

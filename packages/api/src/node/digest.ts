@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../canonical-json.ts';
-import type { DesiredState, ItemReport } from '../sync/sync-protocol.ts';
+import type { DesiredState, ItemReport, MirrorOrder } from '../sync/sync-protocol.ts';
 
 /** `sha256:<64 hex digits>`, as the OCI image spec writes digests. */
 export function sha256Digest(bytes: Uint8Array | string): string {
@@ -41,4 +41,10 @@ export function stateDigest(state: DesiredState): string {
 export function reportsDigest(reports: readonly Pick<ItemReport, 'id' | 'uid' | 'seq'>[]): string {
   const lines = reports.map((r) => `${r.id} ${r.uid} ${r.seq}`).sort();
   return sha256Digest(lines.join('\n'));
+}
+
+/** Of what is ordered, for whomever it is. */
+export function mirrorOrderDigest(order: MirrorOrder): string {
+  const { uid: _, ...asked } = order;
+  return sha256Digest(canonicalJson(asked));
 }

@@ -1,6 +1,7 @@
 import type { InventoryReport } from '../inventory/site-inventory.ts';
 import type { DeliveryState } from '../kinds/delivery.ts';
 import type { NodeGroup } from '../kinds/site.ts';
+import type { LabelSelector } from '../label-selector.ts';
 import type { LinkAccess } from '../rules/link-access.ts';
 
 /**
@@ -10,6 +11,11 @@ import type { LinkAccess } from '../rules/link-access.ts';
  * - `POST /gateway/v1/enroll`: `EnrollRequest` → `EnrollResponse`.
  * - `POST /sync/v1`: `SyncRequest` → `SyncResponse`; one long-poll.
  * - `GET  /content/v1/blobs/{digest}`: the bytes; `Range` honoured; only blobs that this site's state names.
+ *   With `Available-Dictionary` (RFC 9842: digest of content that the agent holds) the answer may be `Content-Encoding: dcz`: zstd with
+ *   that content as dictionary. The hub uses only content that it still has, and only where that makes it shorter.
+ * - `GET  /content/v1/sealed/{id}` (`SealedName.id`, encoded): `SealedValue` as JSON, sealed to the agent's key when asked.
+ * - `PUT  /mirror/v1/{uid}`: what this site has for a mirror (`SitePolicy.mirrors`): canonical JSON of manifests. 204 when durable.
+ * - `GET  /v2/…`: the hub's image registry (OCI distribution), read only to agents: images that this site's state names.
  * - `GET  /link/v1`: WebSocket (RFC 6455, subprotocol `linkProtocol`), opened when an answer says `openLink`. Its binary messages are
  *   the bytes of one HTTP/2 connection (RFC 9113, prior knowledge) in which the hub is the client: see `link-protocol.ts`.
  *
@@ -18,6 +24,8 @@ import type { LinkAccess } from '../rules/link-access.ts';
  * of the body; of no bytes for GET), `jti`. Every answer, a refusal too, carries `Selvedge-Hub-Time` (RFC 3339 with milliseconds). Errors are
  * Status bodies; `details.causes[0].reason` does not matter, `reason`/`message` do. A 401 whose message names the
  * clock is answered by measuring the offset and asking once more.
+ *
+ * Who accepts `Content-Encoding: zstd` gets longer answers so.
  *
  * One poll per site: a newer `SyncRequest` ends the older one (no state; its `retryAfterSeconds` is for a stranger with
  * the same key, the agent that sent the newer one ignores it). A request with reports is answered as soon as they are
@@ -55,6 +63,8 @@ export interface AgentInfo {
   os: string;
   architecture: string;
   runtime?: string;
+  /** Raw X25519 public key, base64url: what values for this site are sealed to. It lives as long as the agent's identity. */
+  sealingKey?: string;
 }
 
 export interface EnrollRequest {
@@ -151,6 +161,102 @@ export interface SitePolicy {
   readonly nodeGroups?: readonly NodeGroup[];
   /** `Site.spec.link`; absent: `Read`. Kept by the agent, whatever the hub lets through. */
   readonly link?: LinkAccess;
+  /** `Site.metadata.labels`: overrides and variables of releases go by them. Absent: none. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Values that this site may have, by their present version; fetched one by one. Sorted by id. */
+  readonly sealed?: readonly SealedName[];
+  /** What this site is to read out of its cluster for others. Sorted by uid. */
+  readonly mirrors?: readonly MirrorOrder[];
+  /** `Site.spec.depot`. */
+  readonly depot?: DepotPolicy;
+}
+
+/** A value that travels sealed to the agent's own key (`AgentInfo.sealingKey`). */
+export interface SealedName {
+  /** `Secret/<namespace>/<name>` or `RegistryCredential/<namespace>/<name>`. */
+  readonly id: string;
+  /** Keyed digest of the value (no guess can be proven by it); other value, other version. */
+  readonly version: string;
+}
+
+/**
+ * Answer to `GET /content/v1/sealed/{id}`. `signed` is a JWS (compact, EdDSA, by the fleet key) over canonical JSON of `SealedEnvelope`: what was not
+ * made by the hub for this very site, id and version is refused, whoever carried it.
+ */
+export interface SealedValue {
+  readonly signed: string;
+}
+
+export interface SealedEnvelope {
+  readonly hubId: string;
+  readonly site: string;
+  readonly siteUid: string;
+  readonly id: string;
+  readonly version: string;
+  /** Fingerprint of the sealing key (`SHA256:<base64url>` over its raw bytes). */
+  readonly key: string;
+  /**
+   * HPKE (RFC 9180) base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; `info` is `selvedge sealed value v1`, the additional data canonical JSON of
+   * `{hubId, siteUid, id, version}`; encapsulated key and ciphertext, base64url. Plaintext: canonical JSON of `SecretValue` or `RegistryCredentialValue`.
+   */
+  readonly encapsulated: string;
+  readonly ciphertext: string;
+}
+
+/** Of a core/v1 Secret. */
+export interface SecretValue {
+  readonly type: string;
+  /** Base64. */
+  readonly data: Readonly<Record<string, string>>;
+}
+
+export interface RegistryCredentialValue {
+  readonly logins: readonly ScopedLogin[];
+  /** RFC 3339; absent: it does not expire. The version does not change with it: the agent asks again before it needs another. */
+  readonly expiresAt?: string;
+}
+
+/** A name and a password for a registry, or for a part of one. */
+export interface ScopedLogin {
+  /** `host[:port]` or `host[:port]/path`, as `registryScope` writes it. */
+  readonly registry: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** `Application.spec.source.mirror` of an application; the uid is the Application's. */
+export interface MirrorOrder {
+  readonly uid: string;
+  readonly namespaces: readonly string[];
+  readonly selector: LabelSelector;
+  readonly kinds: readonly { readonly apiVersion: string; readonly kind: string }[];
+  /** Of the first namespace. */
+  readonly secrets: readonly string[];
+  readonly settleSeconds: number;
+}
+
+/** What a site has for a mirror. */
+export interface MirrorReport {
+  readonly uid: string;
+  /** `mirrorOrderDigest` of the order that it answers: what was read for an earlier one says nothing of this. */
+  readonly order: string;
+  /** Digest of canonical JSON of the manifests, sorted by kind, namespace, name; '' while they cannot be read. */
+  readonly digest: string;
+  readonly objects: number;
+  /** Why it cannot be read, or what was left out, for people. */
+  readonly message?: string;
+  /** RFC 3339, hub-corrected clock. */
+  readonly observedTime: string;
+}
+
+/** How a site brings images in: `Site.spec.depot`. */
+export interface DepotPolicy {
+  /** Of all that the depot fetches; absent: as fast as the link is. */
+  readonly bytesPerSecond?: number;
+  /** Most that images may take in the depot; absent: 80 % of what is free on its disk. */
+  readonly maxBytes?: number;
+  /** `host[:port]` under which images name the hub's own registry, beside the hub's addresses: they come through the hub's connection. */
+  readonly hubRegistries?: readonly string[];
 }
 
 /** Opens at each match of the cron expression in the site's time zone, for `durationSeconds` of true time. */
@@ -214,8 +320,16 @@ export interface ItemReport {
   pods?: { wanted: number; ready: number };
   /** What the next step waits for, when that is no fault: no deadline runs meanwhile. */
   waiting?: Waiting;
-  /** How far preparing is. Images count by name; bytes as far as they are known. */
-  progress?: { done: number; total: number; doneBytes?: number; totalBytes?: number };
+  /** How far preparing is. Images count by name; bytes as far as they are known: of `image` while that is fetched. */
+  progress?: {
+    done: number;
+    total: number;
+    doneBytes?: number;
+    totalBytes?: number;
+    /** What is being fetched, and when it should be here: RFC 3339, hub-corrected clock. */
+    image?: string;
+    doneAt?: string;
+  };
   /** When this release (`digest`) was activated here; absent: not yet. Hub-corrected clock. */
   activatedTime?: string;
   /** The site went back to what ran before (`runningDigest`) by itself, or because a person there said so. With state `Failed`. */
@@ -285,7 +399,7 @@ export interface LocalHold {
   readonly sinceTime: string;
 }
 
-export const localActKinds = ['Hold', 'Release', 'Rollback', 'WentBack', 'RemovalRefused'] as const;
+export const localActKinds = ['Hold', 'Release', 'Rollback', 'WentBack', 'RemovalRefused', 'Import'] as const;
 
 /** Something that was done at the site; told to the hub until it is acknowledged, in order, however long that takes. */
 export interface LocalAct {
@@ -332,9 +446,20 @@ export interface SyncRequest {
   inventory?: InventoryReport;
   /** Not acknowledged yet, oldest first, at most 50. */
   acts?: LocalAct[];
+  /** What the site has for each mirror that is ordered; sent at start and when it changed. */
+  mirrors?: MirrorReport[];
   /** The signed state that the agent follows, when the hub asked for it (`sendState`): so a hub that lost its memory can adopt it. */
   held?: { signed: string; state: DesiredState };
 }
+
+/** Content of an item as the difference to that of the release which the item goes back to (`terms.fallback`). */
+export interface ContentDelta {
+  readonly digest: string;
+  /** zstd with that content as dictionary, base64; at most `longestContentDelta` bytes. */
+  readonly zstd: string;
+}
+
+export const longestContentDelta = 1024;
 
 export interface SyncResponse {
   hubTime: string;
@@ -348,6 +473,8 @@ export interface SyncResponse {
     policy: SitePolicy;
     items: DesiredItem[];
     tombstones: Tombstone[];
+    /** Content of these items that is small as a difference: then it need not be asked for. An agent that cannot use it asks all the same. */
+    contents?: ContentDelta[];
   };
   /**
    * Which living store answered. It changes when a hub is restored, copied or (on SQLite) started again, and one that was
@@ -367,6 +494,8 @@ export interface SyncResponse {
   openLink?: true;
   /** The inventory that the hub has is not the one that the difference starts from: send all of it. */
   sendInventory?: true;
+  /** Uids of mirrors of which the hub has not what the site has: `PUT` it. */
+  sendMirrors?: string[];
   /** Send every report again. */
   sendAllReports?: boolean;
   /** Before the next request; 0 = at once. */

@@ -1,10 +1,19 @@
 import { parseDuration } from '../duration.ts';
 import type { NodeGroup, SiteSpec } from '../kinds/site.ts';
+import { quantityToNumber } from '../quantity.ts';
 import type { SitePolicy, TimeWindow } from '../sync/sync-protocol.ts';
 
 /** What the site is told of its own rules. Pure; the same spec gives the same policy, without a field that says nothing. */
 export function sitePolicy(spec: SiteSpec | undefined): SitePolicy {
-  const { timeZone = 'UTC', windows, blackouts = [], hold, nodeGroups = [], link = 'Read' } = spec ?? {};
+  const {
+    timeZone = 'UTC',
+    windows,
+    blackouts = [],
+    hold,
+    nodeGroups = [],
+    link = 'Read',
+    depot,
+  } = spec ?? {};
   const download = timeWindows(windows?.download);
   const activate = timeWindows(windows?.activate);
   return {
@@ -23,7 +32,19 @@ export function sitePolicy(spec: SiteSpec | undefined): SitePolicy {
     ...(hold === undefined ? {} : { hold: { reason: hold.reason } }),
     ...(nodeGroups.length === 0 ? {} : { nodeGroups: nodeGroups.map(toldNodeGroup) }),
     ...(link === 'Read' ? {} : { link }),
+    ...depotPolicy(depot),
   };
+}
+
+/** What is no quantity was refused at the door; one that got in all the same is no limit. */
+function depotPolicy({ bandwidth, size }: NonNullable<SiteSpec['depot']> = {}): Pick<SitePolicy, 'depot'> {
+  const bytesPerSecond = quantityToNumber(bandwidth);
+  const maxBytes = quantityToNumber(size);
+  const depot = {
+    ...(bytesPerSecond ? { bytesPerSecond: Math.ceil(bytesPerSecond) } : {}),
+    ...(maxBytes ? { maxBytes: Math.ceil(maxBytes) } : {}),
+  };
+  return Object.keys(depot).length === 0 ? {} : { depot };
 }
 
 function toldNodeGroup({ name, nodeSelector = {}, tolerations = [] }: NodeGroup): NodeGroup {

@@ -1,7 +1,6 @@
-import { type FieldError, invalid, type KubeObject } from '@selvedge/api';
+import { type FieldError, invalid, isSameJson, type KubeObject } from '@selvedge/api';
 import type { Registry, WriteOptions } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
-import { isSameJson } from '../schema/json-value.ts';
 import { setDefaults } from '../schema/set-defaults.ts';
 import { validate } from '../schema/validate.ts';
 import { validateMetadata } from './metadata-rules.ts';

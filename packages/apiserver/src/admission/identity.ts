@@ -1,6 +1,5 @@
-import { badRequest, type KubeObject } from '@selvedge/api';
+import { badRequest, isObject, type KubeObject } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
-import { isObject } from '../schema/json-value.ts';
 
 export interface Target {
   readonly namespace?: string | undefined;

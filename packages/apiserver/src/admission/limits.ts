@@ -1,10 +1,4 @@
-import { StatusError } from '@selvedge/api';
-
-/** Of a request body, and of an object as it is stored. */
-export const maxObjectBytes = 3 * 1024 * 1024;
-
-/** Deeper than any manifest; a limit keeps walks over objects from overflowing the stack. */
-export const maxDepth = 200;
+import { maxObjectBytes, StatusError } from '@selvedge/api';
 
 /** As Kubernetes. */
 export const maxAnnotationBytes = 256 * 1024;
@@ -14,7 +8,6 @@ export function tooLarge(what: string, limit: number = maxObjectBytes): StatusEr
   return new StatusError(
     'RequestEntityTooLarge',
     `${what} is larger than ${limit} bytes (${limit / 1024 ** 2} MiB), the limit for one object: ` +
-      'split it, as an Application into several smaller ones; manifests from git or oci sources, which are not ' +
-      'limited so, come with a later version',
+      'split it, as an Application into several smaller ones, or take its manifests from a git or oci source',
   );
 }

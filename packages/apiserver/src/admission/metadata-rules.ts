@@ -9,11 +9,11 @@ import {
   fieldInvalid,
   fieldRequired,
   fieldTooLong,
+  isSameJson,
   type KubeObject,
   type ObjectMeta,
 } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
-import { isSameJson } from '../schema/json-value.ts';
 import { maxAnnotationBytes } from './limits.ts';
 import { isNamespaceKind } from './namespace-object.ts';
 import { validateOwners } from './owner-references.ts';

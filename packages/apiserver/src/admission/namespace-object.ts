@@ -1,6 +1,5 @@
-import { type KubeObject, namespaces } from '@selvedge/api';
+import { isObject, type KubeObject, namespaces } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
-import { isObject } from '../schema/json-value.ts';
 
 /** Kubernetes' own name for "the contents are not deleted yet". */
 export const contentFinalizer = 'kubernetes';

@@ -2,6 +2,8 @@ import {
   type FieldError,
   fieldInvalid,
   fieldRequired,
+  isObject,
+  isSameJson,
   type KubeObject,
   type ObjectMeta,
   type OwnerReference,
@@ -10,7 +12,6 @@ import {
 import type { UserInfo } from '../authentication/user-info.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
-import { isObject, isSameJson } from '../schema/json-value.ts';
 
 /** Far more than anybody needs; every owner is looked up, and compared with those before. */
 const maxOwners = 1000;

@@ -1,7 +1,7 @@
+import { isObject } from '@selvedge/api';
 import { parse as parseYaml } from 'yaml';
 import type { UserInfo } from '../authentication/user-info.ts';
 import type { Attributes } from '../authorization/authorizer.ts';
-import { isObject } from '../schema/json-value.ts';
 
 /** How much of a request is recorded. */
 export type AuditLevel = 'None' | 'Metadata' | 'Request' | 'RequestResponse';

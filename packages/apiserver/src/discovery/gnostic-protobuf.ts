@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from '../schema/json-value.ts';
+import { isObject, type JsonObject } from '@selvedge/api';
 import type { SwaggerDocument } from './openapi-v2.ts';
 import { writeDouble, writeMessage } from './protobuf-writer.ts';
 

@@ -1,5 +1,5 @@
+import type { JsonObject } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
-import type { JsonObject } from '../schema/json-value.ts';
 import { type Operation, operationsOf } from './operations.ts';
 import { gvkOf, type Reference, schemaNameOf, schemasOf, statusName } from './schema-document.ts';
 import { productVersion } from './version-info.ts';

@@ -1,5 +1,5 @@
+import type { JsonObject } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
-import type { JsonObject } from '../schema/json-value.ts';
 import { type Operation, operationsOf, type QueryParameter } from './operations.ts';
 import {
   deleteOptionsName,

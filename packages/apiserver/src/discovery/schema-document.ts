@@ -1,7 +1,6 @@
-import type { ResourceRef } from '@selvedge/api';
+import type { JsonObject, ResourceRef } from '@selvedge/api';
 import type { Resource } from '../registry/resource-catalog.ts';
 import { scaleResource } from '../registry/scale.ts';
-import type { JsonObject } from '../schema/json-value.ts';
 import { objectMetaSchema } from '../schema/object-schema.ts';
 import { type Subresource, subresourcesOf } from './verbs.ts';
 import { readSchema, type StructuralSchema } from '../schema/structural-schema.ts';

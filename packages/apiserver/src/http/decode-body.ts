@@ -1,7 +1,5 @@
-import { badRequest, StatusError } from '@selvedge/api';
+import { badRequest, isObject, maxDepth, StatusError } from '@selvedge/api';
 import { parse as parseYaml } from 'yaml';
-import { maxDepth } from '../admission/limits.ts';
-import { isObject } from '../schema/json-value.ts';
 import { scanJson } from './json-scan.ts';
 import { type MediaType, parseMediaTypes } from './negotiate.ts';
 import { decodeProtobuf } from './protobuf-body.ts';

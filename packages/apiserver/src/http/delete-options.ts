@@ -1,7 +1,14 @@
-import { badRequest, type FieldError, fieldInvalid, fieldNotSupported, invalid } from '@selvedge/api';
+import {
+  badRequest,
+  type FieldError,
+  fieldInvalid,
+  fieldNotSupported,
+  invalid,
+  isObject,
+  type JsonObject,
+} from '@selvedge/api';
 import type { DeleteRequest } from '../registry/delete.ts';
 import { propagationPolicies, type PropagationPolicy } from '../registry/propagation.ts';
-import { isObject, type JsonObject } from '../schema/json-value.ts';
 import { decodeBody, mediaTypeOf } from './decode-body.ts';
 import type { QueryParameters } from './query-parameters.ts';
 import type { Call } from './resource-call.ts';

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import type { KubeObject } from '@selvedge/api';
-import { maxObjectBytes } from '../admission/limits.ts';
+import { type KubeObject, maxObjectBytes } from '@selvedge/api';
 import { admin, eventually, startTestServer, type TestServer } from '../testing/test-server.ts';
 import { gadgets } from '../testing/sample-definitions.ts';
 

@@ -1,4 +1,4 @@
-import { maxDepth } from '../admission/limits.ts';
+import { maxDepth } from '@selvedge/api';
 
 export interface JsonScan {
   /** Paths of fields that stand twice in one object; `JSON.parse` would keep the last in silence. */

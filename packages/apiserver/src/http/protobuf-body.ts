@@ -1,5 +1,4 @@
-import { badRequest, StatusError } from '@selvedge/api';
-import type { JsonObject } from '../schema/json-value.ts';
+import { badRequest, type JsonObject, StatusError } from '@selvedge/api';
 import { findMessage } from './protobuf-kinds.ts';
 import { message, readMessage } from './protobuf-message.ts';
 import { ProtobufReader } from './protobuf-reader.ts';

@@ -1,5 +1,4 @@
-import { badRequest } from '@selvedge/api';
-import { isObject, type JsonObject } from '../schema/json-value.ts';
+import { badRequest, isObject, type JsonObject } from '@selvedge/api';
 import { ProtobufReader } from './protobuf-reader.ts';
 
 /** How a field stands on the wire, and what it is in JSON. */

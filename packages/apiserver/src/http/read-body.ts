@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Clock, StatusError } from '@selvedge/api';
-import { maxObjectBytes, tooLarge } from '../admission/limits.ts';
+import { type Clock, maxObjectBytes, StatusError } from '@selvedge/api';
+import { tooLarge } from '../admission/limits.ts';
 import type { ApiRequest } from './exchange.ts';
 
 /** How long a client may take to send a body. */

@@ -1,5 +1,4 @@
-import type { KubeObject } from '@selvedge/api';
-import { isSameJson } from '../schema/json-value.ts';
+import { isSameJson, type KubeObject } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import { conflictError, findConflicts, withoutAllowed } from './apply-conflicts.ts';
 import { compare } from './compare.ts';

@@ -1,5 +1,4 @@
-import { badRequest, type KubeObject } from '@selvedge/api';
-import { isObject } from '../schema/json-value.ts';
+import { badRequest, isObject, type KubeObject } from '@selvedge/api';
 import type { SchemaType, StructuralSchema } from '../schema/structural-schema.ts';
 import { describeElement, fieldElement } from './path-element.ts';
 import { elementsOf, schemaOfField, shapeOf } from './typed-value.ts';

@@ -1,4 +1,4 @@
-import { fieldOf, isSameJson, type JsonObject } from '../schema/json-value.ts';
+import { fieldOf, isSameJson, type JsonObject } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import { emptySet, type FieldSet, leaf, type NewFieldSet, self } from './field-set.ts';
 import { fieldElement, type PathElement } from './path-element.ts';

@@ -1,4 +1,4 @@
-import { isObject } from '../schema/json-value.ts';
+import { isObject } from '@selvedge/api';
 import { canonicalElement, type PathElement } from './path-element.ts';
 
 /**

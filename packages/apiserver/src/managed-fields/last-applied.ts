@@ -1,5 +1,4 @@
-import type { KubeObject } from '@selvedge/api';
-import { isObject } from '../schema/json-value.ts';
+import { isObject, type KubeObject } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import { compare } from './compare.ts';
 import { difference, emptySet, type FieldSet } from './field-set.ts';

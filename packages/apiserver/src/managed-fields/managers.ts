@@ -1,5 +1,4 @@
-import type { KubeObject, ManagedFieldsEntry } from '@selvedge/api';
-import { isObject, isSameJson } from '../schema/json-value.ts';
+import { isObject, isSameJson, type KubeObject, type ManagedFieldsEntry } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import {
   type FieldSet,

@@ -1,4 +1,4 @@
-import { fieldOf, type JsonObject } from '../schema/json-value.ts';
+import { fieldOf, type JsonObject } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import type { PathElement } from './path-element.ts';
 import { elementsOf, fieldsOf, itemsOf, schemaOfField, shapeOf } from './typed-value.ts';

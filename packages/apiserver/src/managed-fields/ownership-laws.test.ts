@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isConflict, type KubeObject } from '@selvedge/api';
+import { copyJson, isConflict, type KubeObject } from '@selvedge/api';
 import fc from 'fast-check';
-import { copyJson } from '../schema/json-value.ts';
 import { readSchema, type StructuralSchema } from '../schema/structural-schema.ts';
 import { applyConfiguration } from './apply.ts';
 import { type FieldSet, inOrder, isEqual, members, readFieldsV1 } from './field-set.ts';

@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from '../schema/json-value.ts';
+import { isObject, type JsonObject } from '@selvedge/api';
 
 /**
  * One step of a field path, as FieldsV1 writes it: `f:name` a field, `k:{"key":"value"}` an item of a keyed list,

@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from '../schema/json-value.ts';
+import { isObject, type JsonObject } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import {
   asMember,

@@ -1,5 +1,4 @@
-import type { KubeObject, ManagedFieldsEntry } from '@selvedge/api';
-import { isSameJson } from '../schema/json-value.ts';
+import { isSameJson, type KubeObject, type ManagedFieldsEntry } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import { compare } from './compare.ts';
 import { difference, isEmpty, union } from './field-set.ts';

@@ -1,4 +1,4 @@
-import { fieldOf, isObject, type JsonObject } from '../schema/json-value.ts';
+import { fieldOf, isObject, type JsonObject } from '@selvedge/api';
 import type { StructuralSchema } from '../schema/structural-schema.ts';
 import { asMember, emptySet, type FieldSet, leaf, type NewFieldSet, self } from './field-set.ts';
 import { fieldElement, keyElementStart, type PathElement, valueElement, withKey } from './path-element.ts';

@@ -1,8 +1,7 @@
-import type { KubeObject } from '@selvedge/api';
+import { isObject, type JsonObject, type KubeObject } from '@selvedge/api';
 import type { ObjectStore, StoredObject } from '@selvedge/store';
 import { badRequest, resourceName } from '@selvedge/api';
 import type { VirtualResourceDefinition } from '../resource-definition.ts';
-import { isObject, type JsonObject } from '../schema/json-value.ts';
 import { decode } from './object-codec.ts';
 import type { PatchType } from './patch.ts';
 import type { Resource } from './resource-catalog.ts';

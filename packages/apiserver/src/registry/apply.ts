@@ -1,11 +1,13 @@
 import {
   badRequest,
   conflict,
+  copyJson,
   type FieldError,
   fieldRequired,
   invalid,
   isAlreadyExists,
   isNotFound,
+  isObject,
   type KubeObject,
   notFound,
   type ObjectName,
@@ -15,7 +17,6 @@ import { authorize } from '../authorization/authorize.ts';
 import { applyConfiguration } from '../managed-fields/apply.ts';
 import { checkConfiguration } from '../managed-fields/check-configuration.ts';
 import type { ManagerIdentity } from '../managed-fields/managers.ts';
-import { copyJson, isObject } from '../schema/json-value.ts';
 import { findNulls } from '../schema/prune.ts';
 import { setDefaults } from '../schema/set-defaults.ts';
 import { validate } from '../schema/validate.ts';

@@ -1,12 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { badRequest, isAlreadyExists, type KubeObject, StatusError } from '@selvedge/api';
+import { badRequest, copyJson, isAlreadyExists, type KubeObject, StatusError } from '@selvedge/api';
 import type { WriteCondition } from '@selvedge/store';
 import { admit } from '../admission/admit.ts';
 import { isNamespaceKind } from '../admission/namespace-object.ts';
 import { withIdentity } from '../admission/identity.ts';
 import { type ManagerIdentity, withManagers } from '../managed-fields/managers.ts';
 import { trackUpdate } from '../managed-fields/track-update.ts';
-import { copyJson } from '../schema/json-value.ts';
 import { refuseVirtual } from './refuse-virtual.ts';
 import type { Registry, WriteOptions } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';

@@ -1,6 +1,12 @@
-import { faultOfLabelKey, fieldInvalid, invalid, type KubeObject, type ObjectName } from '@selvedge/api';
+import {
+  faultOfLabelKey,
+  fieldInvalid,
+  invalid,
+  isObject,
+  type KubeObject,
+  type ObjectName,
+} from '@selvedge/api';
 import { isHeld } from '../admission/namespace-object.ts';
-import { isObject } from '../schema/json-value.ts';
 import { checkPreconditions, type UpdateRequest } from './update.ts';
 import { getObject } from './get.ts';
 import type { Registry } from './registry.ts';

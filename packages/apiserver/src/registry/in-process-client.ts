@@ -1,17 +1,17 @@
 import {
+  copyJson,
   type KubeObject,
   type ListOptions,
   type ObjectClient,
   type ObjectList,
   type ObjectName,
-  type ResourceRef,
   resourceName,
+  type ResourceRef,
   StatusError,
   type WatchEvent,
 } from '@selvedge/api';
 import { authorize } from '../authorization/authorize.ts';
 import type { UserInfo } from '../authentication/user-info.ts';
-import { copyJson } from '../schema/json-value.ts';
 import { applyObject } from './apply.ts';
 import { createObject } from './create.ts';
 import { deleteObject } from './delete.ts';

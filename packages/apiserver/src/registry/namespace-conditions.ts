@@ -1,5 +1,4 @@
-import type { Condition, KubeObject } from '@selvedge/api';
-import { isObject } from '../schema/json-value.ts';
+import { type Condition, isObject, type KubeObject } from '@selvedge/api';
 
 /** What is still in a namespace that is being deleted. */
 export interface RemainingContent {

@@ -1,9 +1,13 @@
-import { badRequest, type KubeObject, type ObjectName, StatusError } from '@selvedge/api';
+import {
+  badRequest,
+  isObject,
+  type JsonObject,
+  type KubeObject,
+  type ObjectName,
+  StatusError,
+} from '@selvedge/api';
+import { applyJsonPatch, mergePatch, strategicMergePatch } from '@selvedge/api/patch';
 import { withIdentity } from '../admission/identity.ts';
-import { applyJsonPatch } from '../patch/json-patch.ts';
-import { mergePatch } from '../patch/merge-patch.ts';
-import { strategicMergePatch } from '../patch/strategic-merge-patch.ts';
-import { isObject, type JsonObject } from '../schema/json-value.ts';
 import { refuseVirtual } from './refuse-virtual.ts';
 import type { Registry, WriteOptions } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';

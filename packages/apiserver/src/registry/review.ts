@@ -1,6 +1,5 @@
-import { invalid, type KubeObject } from '@selvedge/api';
+import { copyJson, invalid, type KubeObject } from '@selvedge/api';
 import { dropUnknownFields } from '../admission/strict-fields.ts';
-import { copyJson } from '../schema/json-value.ts';
 import { setDefaults } from '../schema/set-defaults.ts';
 import { validate } from '../schema/validate.ts';
 import type { Registry, WriteOptions } from './registry.ts';

@@ -1,10 +1,18 @@
-import { badRequest, fieldInvalid, invalid, type KubeObject, type ObjectName } from '@selvedge/api';
+import {
+  badRequest,
+  copyJson,
+  fieldInvalid,
+  fieldOf,
+  invalid,
+  isObject,
+  type JsonObject,
+  type KubeObject,
+  type ObjectName,
+} from '@selvedge/api';
+import { applyJsonPatch, mergePatch } from '@selvedge/api/patch';
 import { withIdentity } from '../admission/identity.ts';
 import { dropUnknownFields } from '../admission/strict-fields.ts';
-import { applyJsonPatch } from '../patch/json-patch.ts';
-import { mergePatch } from '../patch/merge-patch.ts';
 import type { ResourceDefinition } from '../resource-definition.ts';
-import { copyJson, fieldOf, isObject, type JsonObject } from '../schema/json-value.ts';
 import { validate } from '../schema/validate.ts';
 import { getObject } from './get.ts';
 import type { PatchType } from './patch.ts';

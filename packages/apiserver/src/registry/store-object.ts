@@ -5,10 +5,11 @@ import {
   isConflict,
   isNotFound,
   type KubeObject,
+  maxObjectBytes,
   notFound,
 } from '@selvedge/api';
 import type { StoredObject, WriteCondition } from '@selvedge/store';
-import { maxObjectBytes, tooLarge } from '../admission/limits.ts';
+import { tooLarge } from '../admission/limits.ts';
 import { encode, findRevision, keyOf, wireText } from './object-codec.ts';
 import type { Registry, WriteOptions } from './registry.ts';
 import type { Resource } from './resource-catalog.ts';

@@ -1,5 +1,6 @@
 import {
   conflict,
+  copyJson,
   fieldInvalid,
   invalid,
   isConflict,
@@ -12,7 +13,6 @@ import { withIdentity } from '../admission/identity.ts';
 import { isHeld } from '../admission/namespace-object.ts';
 import { isSameButForTimes, withManagers } from '../managed-fields/managers.ts';
 import { trackUpdate } from '../managed-fields/track-update.ts';
-import { copyJson } from '../schema/json-value.ts';
 import { prune } from '../schema/prune.ts';
 import { nowText } from './create.ts';
 import { decode, keyOf } from './object-codec.ts';

@@ -1,5 +1,5 @@
+import { isObject } from '@selvedge/api';
 import type { JsonSchema, ResourceDefinition } from '../resource-definition.ts';
-import { isObject } from './json-value.ts';
 import { readSchema, type StructuralSchema } from './structural-schema.ts';
 
 const text = (description: string): JsonSchema => ({ type: 'string', description });

@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from './json-value.ts';
+import { isObject, type JsonObject } from '@selvedge/api';
 import type { StructuralSchema } from './structural-schema.ts';
 
 /** How Kubernetes reads an object: its own kinds into Go structs, custom resources as they are but for metadata. */

@@ -1,4 +1,4 @@
-import { copyJson, isObject } from './json-value.ts';
+import { copyJson, isObject } from '@selvedge/api';
 import type { StructuralSchema } from './structural-schema.ts';
 
 /** Fills absent fields with their defaults, in place; a default inside an absent object does not make the object. */

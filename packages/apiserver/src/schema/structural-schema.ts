@@ -1,5 +1,5 @@
+import { isObject } from '@selvedge/api';
 import type { JsonSchema } from '../resource-definition.ts';
-import { isObject } from './json-value.ts';
 import { readValidationRules, type ValidationRule } from './validation-rule.ts';
 
 export type SchemaType = 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean' | 'any';

@@ -1,13 +1,15 @@
 import {
-  type FieldError,
   fieldDuplicate,
+  type FieldError,
   fieldInvalid,
   fieldNotSupported,
+  fieldOf,
   fieldRequired,
   fieldTypeInvalid,
+  isObject,
+  type JsonObject,
 } from '@selvedge/api';
 import { FieldPath } from './field-path.ts';
-import { fieldOf, isObject, type JsonObject } from './json-value.ts';
 import type { Limits, SchemaType, StructuralSchema } from './structural-schema.ts';
 
 /** So that one wrong object cannot fill the log and the screen. */

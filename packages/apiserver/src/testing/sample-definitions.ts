@@ -2,13 +2,13 @@ import {
   configMaps,
   events,
   fieldInvalid,
+  isObject,
   type KubeObject,
   namespaces,
   type ResourceRef,
   secrets,
 } from '@selvedge/api';
 import type { JsonSchema, ResourceDefinition } from '../resource-definition.ts';
-import { isObject } from '../schema/json-value.ts';
 
 /** Definitions for tests: a few kinds that together use everything the server can do. */
 export const gadgets: ResourceRef = {

@@ -6,10 +6,13 @@ import { addDatabaseFlags } from '../hub/database-flags.ts';
 import type { HubCommandOptions } from '../hub/hub-command.ts';
 import { addStoreCommands } from '../hub/store-commands.ts';
 import { addRegistryFlags } from '../hub/registry-flags.ts';
+import { addSourceFlags } from '../hub/source-flags.ts';
 import { addRemovalFlags } from '../hub/removal-flags.ts';
 import { addServingFlags } from '../hub/serving-flags.ts';
+import { addAppCommands } from '../app/add-app-commands.ts';
 import { addLinkCommands } from '../link/add-link-commands.ts';
 import { addPlanCommand } from '../plan/add-plan-command.ts';
+import { addRenderCommand } from '../plan/add-render-command.ts';
 import { addRemovalCommands } from '../removal/add-removal-commands.ts';
 import { addRolloutCommands } from '../rollout/add-rollout-commands.ts';
 import { addSite } from '../site/add-site-commands.ts';
@@ -50,7 +53,9 @@ export function buildProgram(ctx: CommandContext, exit: (code: number) => void):
   addHub(program, ctx, exit);
   addStatus(program, ctx, exit);
   addWhy(program, ctx, exit);
+  addAppCommands(program, ctx, exit);
   addPlanCommand(program, ctx, exit);
+  addRenderCommand(program, ctx, exit);
   addRolloutCommands(program, ctx, exit);
   addRemovalCommands(program, ctx, exit);
   addSite(program, ctx, exit);
@@ -86,7 +91,7 @@ function addHub(program: Command, ctx: CommandContext, exit: (code: ExitCode) =>
     )
     .action(async (options: Partial<HubCommandOptions>) => {
       const { hubCommand } = await import('../hub/hub-command.ts');
-      await hubCommand(options);
+      await hubCommand(options, ctx.process.env);
     });
   addDatabaseFlags(hub);
   addAuthenticationFlags(hub);
@@ -95,6 +100,7 @@ function addHub(program: Command, ctx: CommandContext, exit: (code: ExitCode) =>
   addServingFlags(hub);
   addRemovalFlags(hub);
   addRegistryFlags(hub, collect);
+  addSourceFlags(hub, collect);
 }
 
 function addStatus(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {

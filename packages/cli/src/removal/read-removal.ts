@@ -4,7 +4,8 @@ import {
   canonicalJson,
   type Delivery,
   deliveries,
-  matchesLabelSelector,
+  isMirrored,
+  isPlaced,
   removalSet,
   type Site,
   sites,
@@ -104,10 +105,11 @@ async function readOfApplication(
 
 /** The same as the hub's controllers find; the digest proves it. */
 export function sitesToLeave(
-  { metadata, spec }: Application,
+  application: Application,
   delivered: readonly Delivery[],
   known: readonly Site[],
 ): string[] {
+  const { metadata } = application;
   const bySite = new Map(known.map((site) => [site.metadata.name, site]));
   const isBehind = (site: Site | undefined) =>
     site?.status?.conditions?.some((c) => c.type === 'HubBehind' && c.status === 'True') === true;
@@ -115,7 +117,7 @@ export function sitesToLeave(
     const site = bySite.get(name);
     if (isBehind(site)) return false;
     if (metadata.deletionTimestamp !== undefined) return true;
-    return site !== undefined && !matchesLabelSelector(site.metadata.labels, spec.placement.siteSelector);
+    return site !== undefined && !isPlaced(application, site) && !isMirrored(application, site);
   };
   return delivered
     .filter((delivery) => delivery.spec.digest !== undefined)

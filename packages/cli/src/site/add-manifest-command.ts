@@ -12,6 +12,7 @@ interface Flags extends GlobalOptions {
   readonly withLink?: boolean;
   readonly linkUser?: string[];
   readonly linkGroup?: string[];
+  readonly mirrorNamespace?: string[];
   readonly proxy?: string;
   readonly priorityClass?: string;
   readonly ttl?: string;
@@ -53,6 +54,11 @@ export function addManifestCommand(site: Command, ctx: CommandContext, exit: (co
       'a group of these users: each of their groups has to be named; may be repeated',
       collect,
     )
+    .option(
+      '--mirror-namespace <name>',
+      'let only this namespace of the cluster be mirrored to other sites (default: every one but its own); may be repeated',
+      collect,
+    )
     .option('--proxy <url>', 'HTTP proxy on the way from the cluster to the hub')
     .option('--priority-class <name>', "PriorityClass of the agent's pod")
     .option('--ttl <duration>', 'how long the enrolment token is valid (default 24h)')
@@ -77,7 +83,18 @@ export function addManifestCommand(site: Command, ctx: CommandContext, exit: (co
 }
 
 function wishOf(flags: Flags): InstallWish {
-  const { agentNamespace, image, rbac, allow, withLink, linkUser, linkGroup, proxy, priorityClass } = flags;
+  const {
+    agentNamespace,
+    image,
+    rbac,
+    allow,
+    withLink,
+    linkUser,
+    linkGroup,
+    proxy,
+    priorityClass,
+    mirrorNamespace,
+  } = flags;
   const wish = {
     namespace: agentNamespace,
     image,
@@ -86,6 +103,7 @@ function wishOf(flags: Flags): InstallWish {
     link: withLink,
     linkUsers: linkUser,
     linkGroups: linkGroup,
+    mirrorNamespaces: mirrorNamespace,
     proxy,
     priorityClassName: priorityClass,
   };

@@ -8,6 +8,7 @@ import {
   positiveInteger,
 } from '../program/shared-options.ts';
 import type { CommandContext } from '../program/terminal.ts';
+import { addArchiveCommands } from './add-archive-commands.ts';
 import { addManifestCommand } from './add-manifest-command.ts';
 import { addSiteChanges } from './add-site-changes.ts';
 
@@ -68,5 +69,6 @@ export function addSite(program: Command, ctx: CommandContext, exit: (code: Exit
       exit(await revokeCommand({ ...options, site: name }, ctx));
     });
   addManifestCommand(site, ctx, exit);
+  addArchiveCommands(site, ctx, exit);
   addSiteChanges(site, ctx, exit);
 }

@@ -1,4 +1,4 @@
-import { type Delivery, printable, type Site } from '@selvedge/api';
+import { type Delivery, formatProgress, printable, type Site } from '@selvedge/api';
 import type { Paint, Tone } from '../program/terminal.ts';
 import { formatAge, formatAgo, secondsSince } from '../render/age.ts';
 import { type Cell, renderTable } from '../render/table.ts';
@@ -90,13 +90,16 @@ function deliveryCells({ metadata, spec, status }: Delivery, now: Date): Cell[] 
     { text: status.state, tone: stateTone(status.state) },
     age(status.sinceTime),
     age(status.observedTime),
-    explanation(status),
+    explanation(status, now),
   ];
 }
 
-function explanation({ reason, message, waiting, drift = [] }: Delivery['status']): string {
+function explanation(status: Delivery['status'], now: Date): string {
+  const { state, reason, message, waiting, drift = [], progress } = status;
   const drifted = drift.length === 0 ? '' : `others changed ${drift.join('; ')}`;
-  const why = [[reason, message].filter(Boolean).join(': '), drifted].filter(Boolean).join('; ');
+  const fetched = state === 'Preparing' && progress !== undefined ? formatProgress(progress, now) : '';
+  const said = [reason, message].filter(Boolean).join(': ');
+  const why = [said, drifted, fetched].filter(Boolean).join('; ');
   if (waiting === undefined) return why;
   const until = waiting.until === undefined ? '' : ` until ${waiting.until}`;
   const waits = `waits for ${waiting.reason}${until}${waiting.message ? `: ${waiting.message}` : ''}`;

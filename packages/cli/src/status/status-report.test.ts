@@ -71,6 +71,21 @@ shop-2   Away           25h              1         1        0   0.1.0`,
     assert.match(report.problems[0]?.message ?? '', /^1 application is not as the release says/);
   });
 
+  test('a source that gives nothing is a warning: the sites have what went out last', () => {
+    const condition = {
+      type: 'SourceReady',
+      status: 'False',
+      reason: 'RenderFailed',
+      message: 'no such file',
+    } as const;
+    const conditions = [{ ...condition, lastTransitionTime: ago(60) }];
+    const application = sampleApplication({ status: { conditions } });
+    const report = buildStatusReport({ now, sites: [], applications: [application], rollouts: [] });
+    assert.equal(isInTrouble(report), false);
+    assert.match(report.problems[0]?.message ?? '', /^nothing new comes .*: RenderFailed: no such file$/);
+    assert.equal(report.problems[0]?.command, 'selvedge app show till -n shop');
+  });
+
   test('many problems are counted, not all shown', () => {
     const failures = Array.from({ length: 20 }, (_, i) => ({ site: `s${i}`, reason: 'X', message: 'y' }));
     const report = buildStatusReport({

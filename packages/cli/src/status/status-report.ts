@@ -155,6 +155,16 @@ function applicationProblems(application: Application, rollout: Rollout | undefi
     const command = `kubectl describe application ${name} -n ${namespace}`;
     problems.push({ severity: 'error', about, message: fault.message, command });
   }
+  const source = sourceFault(application);
+  if (source !== undefined) {
+    const message = `nothing new comes from its source: ${source.reason}: ${source.message}`;
+    problems.push({
+      severity: 'warning',
+      about,
+      message,
+      command: `selvedge app show ${name} -n ${namespace}`,
+    });
+  }
   for (const failure of rollout?.status?.failures ?? []) {
     problems.push({
       severity: 'error',
@@ -210,6 +220,11 @@ function rolloutProblems(rollout: Rollout | undefined, about: string): Problem[]
 /** A condition with which no release is made or no rollout begins. */
 export function applicationFault(application: Application): Condition | undefined {
   return application.status?.conditions?.find((c) => c.type === 'Released' && c.status === 'False');
+}
+
+/** A source that cannot be read, or gives nothing: what went out last stays. */
+export function sourceFault(application: Application): Condition | undefined {
+  return application.status?.conditions?.find((c) => c.type === 'SourceReady' && c.status === 'False');
 }
 
 /** The rollout that the application names, else its newest. */

@@ -65,6 +65,30 @@ describe('explain delivery', () => {
     assert.match(report.next, /^Nothing/);
   });
 
+  test('a source that fails is named, with what was read before', () => {
+    const source = {
+      kind: 'git',
+      revision: 'main@sha1:1234',
+      digest: '',
+      specDigest: '',
+      manifests: 2,
+      readTime: ago(3600),
+    };
+    const fault = {
+      type: 'SourceReady',
+      status: 'False',
+      reason: 'RenderFailed',
+      message: 'no such file',
+    } as const;
+    const conditions = [{ ...fault, lastTransitionTime: ago(60) }];
+    const report = explain({ application: sampleApplication({ status: { source, conditions } }) });
+    assert.match(
+      step(report, 'Source'),
+      /^git main@sha1:1234, read 60m ago \| nothing new .* for 60s: RenderFailed: no such file$/,
+    );
+    assert.equal(report.verdict, 'Running');
+  });
+
   test('what others changed at a site is named, and that it is left so', () => {
     const report = explain({ delivery: sampleDelivery({ drift: ['Deployment/till: spec.replicas'] }) });
     assert.equal(report.verdict, 'Running');

@@ -51,7 +51,7 @@ describe('why a site is where it is in the life of a rollout', () => {
     assert.equal(report.verdict, 'Progressing');
     assert.match(
       step(report, 'Waiting'),
-      /^3 of 5 images are there, 12 MiB of 40 MiB \| for its download window, until/,
+      /^is being prepared: 3 of 5 images, 12\.6 of 41\.9 MB \| for its download window, until/,
     );
     assert.match(step(report, 'Window'), /^download window: closed, opens in 60m, at 2026-03-01T13:00:00/);
     assert.match(report.next, /no deadline runs meanwhile/);

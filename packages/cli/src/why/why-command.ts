@@ -1,5 +1,6 @@
 import {
   type Application,
+  type ApplicationRender,
   applications,
   type Delivery,
   deliveries,
@@ -14,12 +15,13 @@ import {
   type Site,
   sites,
 } from '@selvedge/api';
-import type { HttpClient } from '@selvedge/kube';
+import { type HttpClient, resourcePath } from '@selvedge/kube';
 import { type ConnectOptions, connect } from '../program/connect.ts';
 import { exitCode } from '../program/exit-code.ts';
 import { type Command, formatDocument, type OutputFormat } from '../program/terminal.ts';
 import { explainDelivery, type WhyInput } from './explain-delivery.ts';
 import { renderWhy } from './render-why.ts';
+import { needsDiffer } from './why-facts.ts';
 
 export interface WhyOptions extends ConnectOptions {
   readonly site: string;
@@ -67,6 +69,7 @@ async function readKnowledge(
     ...(release ? { release } : {}),
     ...(rollout ? { rollout } : {}),
     ...(delivery ? { delivery } : {}),
+    ...(site && release && needsDiffer(release) ? await readFaults(client, asked) : {}),
     localActs: site && application ? await readLocalActs(client, { ...asked, application }) : [],
     knownSites,
     knownApplications,
@@ -94,6 +97,24 @@ async function readLocalActs(
       .sort((a, b) => (a.time < b.time ? 1 : -1));
   } catch (error) {
     if (isStatusError(error, 'Forbidden')) return [];
+    throw error;
+  }
+}
+
+/** What only the hub can say. Whoever may not ask is told without. */
+async function readFaults(
+  client: HttpClient,
+  { site, namespace, application: name }: { site: string; namespace: string; application: string },
+): Promise<Pick<Knowledge, 'faults'>> {
+  try {
+    const { status } = await client.request<ApplicationRender>({
+      method: 'POST',
+      path: resourcePath(applications, { namespace, name, subresource: 'render' }),
+      body: { spec: { site } },
+    });
+    return status.faults ? { faults: status.faults } : {};
+  } catch (error) {
+    if (isStatusError(error, 'Forbidden') || isStatusError(error, 'BadRequest')) return {};
     throw error;
   }
 }

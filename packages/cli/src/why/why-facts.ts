@@ -1,9 +1,11 @@
 import {
   type Application,
   type Delivery,
-  matchesLabelSelector,
+  isMirrored,
+  isPlaced,
   parseDuration,
   type Release,
+  type ResolveFaults,
   type Rollout,
   type Site,
   type SiteConnectivity,
@@ -26,6 +28,8 @@ export interface WhyInput {
   /** The rollout that brings it out. */
   readonly rollout?: Rollout;
   readonly delivery?: Delivery;
+  /** Why the site cannot have the release, where overrides and declared variables decide that. */
+  readonly faults?: ResolveFaults;
   /** What was done at the site with this application, by the agent or a person, newest first; as long as events are kept. */
   readonly localActs?: readonly LocalActEvent[];
   /** To find what a mistyped name was meant to be. */
@@ -51,9 +55,14 @@ export interface WhyFacts {
   readonly lastSeenTime?: string;
   readonly mismatches: readonly { text: string; mend?: string }[];
   readonly isSelected: boolean;
+  /** The application is taken from this very site. */
+  readonly isMirrored: boolean;
   /** The site is told to run the newest release. */
   readonly isAssigned: boolean;
+  /** Of spec.variables of the Site by name; others as manifests write them: site.labels.KEY, variables.NAME. */
   readonly missingVariables: readonly string[];
+  /** What the overrides that select the site cannot do together, and Helm values that are not rendered. */
+  readonly overrideFaults: readonly string[];
   /** Node groups that the release asks for, where the site has none of them. */
   readonly missingNodeGroups: readonly string[];
   /** Why the application's present spec gives no release. */
@@ -107,12 +116,12 @@ export function factsOf(input: WhyInput & { site: Site; application: Application
     ...(delivery === undefined ? {} : { delivery }),
     connectivity: site.status?.connectivity ?? delivery?.status.connectivity ?? 'NeverConnected',
     ...(lastSeenTime === undefined ? {} : { lastSeenTime }),
-    isSelected: matchesLabelSelector(labels, selector),
+    isSelected: isPlaced(application, site),
+    isMirrored: isMirrored(application, site),
     mismatches: selectorMismatches(labels, selector),
     isAssigned,
-    missingVariables: (release?.spec.variables ?? []).filter(
-      (name) => site.spec?.variables === undefined || !Object.hasOwn(site.spec.variables, name),
-    ),
+    missingVariables: missingVariablesOf(input),
+    overrideFaults: overrideFaultsOf(input),
     missingNodeGroups: missingNodeGroupsOf(site, release),
     ...(sourceFault === undefined ? {} : { sourceFault }),
     isUnobserved: (application.status?.observedGeneration ?? 0) < (application.metadata.generation ?? 0),
@@ -164,7 +173,7 @@ function isRemovalHeld({ site, application, delivery }: WhyInput): boolean {
   if (site?.status?.heldRemoval !== undefined) return true;
   if (application?.status?.heldRemoval === undefined || delivery?.spec.release === undefined) return false;
   if (application.metadata.deletionTimestamp !== undefined) return true;
-  return !matchesLabelSelector(site?.metadata.labels, application.spec.placement.siteSelector);
+  return site === undefined || !(isPlaced(application, site) || isMirrored(application, site));
 }
 
 function isOfNewestRelease(delivery: Delivery | undefined, application: Application): boolean {
@@ -198,4 +207,28 @@ export function ownSoakEnd({ rollout, ownWave }: WhyFacts): Date | undefined {
 
 function durationMilliseconds(text: string): number {
   return (parseDuration(text) ?? 0) * 1000;
+}
+
+/** Whether only the hub can say what a site lacks: it knows what the overrides leave of the manifests. */
+export function needsDiffer(release: Release): boolean {
+  return (release.spec.overrides ?? []).length + (release.spec.values ?? []).length > 0;
+}
+
+function missingVariablesOf({ release, site, faults }: WhyInput): string[] {
+  if (release === undefined) return [];
+  if (needsDiffer(release)) {
+    return (faults?.missingVariables ?? []).map((value) => value.replace(/^site\.variables\./, ''));
+  }
+  const defined = site?.spec?.variables ?? {};
+  return (release.spec.variables ?? []).filter((name) => !Object.hasOwn(defined, name));
+}
+
+function overrideFaultsOf({ faults }: WhyInput): string[] {
+  if (faults === undefined) return [];
+  const { overrides, notRendered } = faults;
+  const helm = notRendered.join(' and ');
+  return [
+    ...overrides.map((fault) => `spec.${fault}`),
+    ...(helm === '' ? [] : [`the chart is not rendered for the Helm values of ${helm} together`]),
+  ];
 }

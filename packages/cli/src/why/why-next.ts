@@ -30,6 +30,9 @@ export function nextStep(verdict: WhyVerdict, facts: WhyFacts): string {
     case 'Refused':
       return `${goesOn(facts)} Change what the reason names and apply again.`;
     case 'Blocked':
+      if (facts.overrideFaults.length > 0) {
+        return 'Change the overrides of the application, or the labels of the Site; the site is given the release then.';
+      }
       return facts.missingVariables.length > 0
         ? "Set the variable in the Site's spec.variables; the site is given the release then."
         : "Add a group to the Site's spec.nodeGroups, or name one that it has in spec.placement.nodeGroups of the application; the site is given the release then.";
@@ -64,8 +67,10 @@ export function nextCommands(verdict: WhyVerdict, facts: WhyFacts): string[] {
     case 'NeverConnected':
       return [`selvedge site token ${site}`];
     case 'Blocked': {
-      if (facts.missingVariables.length === 0) return [`kubectl edit site ${site}`];
-      const variables = Object.fromEntries(facts.missingVariables.map((variable) => [variable, 'VALUE']));
+      const own = facts.missingVariables.filter((variable) => !variable.includes('.'));
+      if (facts.overrideFaults.length > 0) return [`selvedge render ${name} --site ${site} ${inNamespace}`];
+      if (own.length === 0) return [`kubectl edit site ${site}`];
+      const variables = Object.fromEntries(own.map((variable) => [variable, 'VALUE']));
       const patch = JSON.stringify({ spec: { variables } });
       return [`kubectl patch site ${site} --type merge -p '${patch}'`];
     }
@@ -220,7 +225,9 @@ function goesOn({ delivery, application }: WhyFacts): string {
     : `${running}, which ran before, runs on.`;
 }
 
-function notSelectedNext({ delivery }: WhyFacts): string {
+function notSelectedNext({ delivery, isMirrored }: WhyFacts): string {
+  if (isMirrored)
+    return 'Nothing: what runs there is, or was, the source, and what the application brought there before stays.';
   if (delivery?.spec.release !== undefined) return 'The hub tells the site to remove it.';
   return 'Nothing, until the labels of the site or the siteSelector change.';
 }

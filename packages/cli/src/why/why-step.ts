@@ -3,6 +3,7 @@ export interface WhyStep {
   readonly topic:
     | 'Placement'
     | 'Guard'
+    | 'Source'
     | 'Release'
     | 'Rollout'
     | 'Wave'

@@ -1,5 +1,6 @@
+import { formatProgress } from '@selvedge/api';
 import { formatAge, formatAgo, secondsSince } from '../render/age.ts';
-import { formatBytes } from '../render/bytes.ts';
+import { sourceFault } from '../status/status-report.ts';
 import type { WhyFacts } from './why-facts.ts';
 import { rolloutSteps } from './why-rollout-steps.ts';
 import { siteSteps } from './why-site-steps.ts';
@@ -10,6 +11,7 @@ export function chainOf(facts: WhyFacts): WhyStep[] {
   return [
     placementStep(facts),
     ...guardSteps(facts),
+    ...sourceSteps(facts),
     ...releaseSteps(facts),
     ...(facts.isSelected ? rolloutSteps(facts) : []),
     ...assignmentSteps(facts),
@@ -22,7 +24,12 @@ export function chainOf(facts: WhyFacts): WhyStep[] {
   ];
 }
 
-function placementStep({ isSelected, mismatches }: WhyFacts): WhyStep {
+function placementStep({ isSelected, isMirrored, mismatches }: WhyFacts): WhyStep {
+  if (isMirrored) {
+    const text =
+      'the application is taken from this site (spec.source.mirror), or was (status.mirroredSites), so it is not brought there';
+    return { topic: 'Placement', text };
+  }
   if (isSelected) return { topic: 'Placement', text: "the application's siteSelector matches the site" };
   const text = `the application's siteSelector does not match the site: ${mismatches.map((m) => m.text).join('; ')}`;
   return { topic: 'Placement', text, isFault: true };
@@ -35,6 +42,23 @@ function guardSteps({ application, site, isRemovalHeld }: WhyFacts): WhyStep[] {
   if (held === undefined) return [];
   const text = `a removal is held, of ${held.sites} of ${held.of} sites: ${held.message}`;
   return [{ topic: 'Guard', text, time: held.sinceTime, isFault: true }];
+}
+
+/** Of an application whose manifests come from elsewhere. */
+function sourceSteps({ application, now }: WhyFacts): WhyStep[] {
+  const { source } = application.status ?? {};
+  const fault = sourceFault(application);
+  const steps: WhyStep[] = [];
+  if (source !== undefined) {
+    const text = `${source.kind} ${source.revision}, read ${formatAgo(source.readTime, now)}`;
+    steps.push({ topic: 'Source', text, time: source.readTime });
+  }
+  if (fault !== undefined) {
+    const { reason, message, lastTransitionTime: time } = fault;
+    const text = `nothing new has come from it for ${formatAge(secondsSince(time, now))}: ${reason}: ${message}`;
+    steps.push({ topic: 'Source', text, time, isFault: true });
+  }
+  return steps;
 }
 
 function releaseSteps({ application, release, now, ...facts }: WhyFacts): WhyStep[] {
@@ -65,6 +89,10 @@ function releaseSteps({ application, release, now, ...facts }: WhyFacts): WhySte
   if (facts.missingVariables.length > 0 && facts.isSelected) {
     const list = facts.missingVariables.join(', ');
     const text = `it uses site variables that the site does not define: ${list}`;
+    steps.push({ topic: 'Release', text, isFault: true });
+  }
+  if (facts.overrideFaults.length > 0 && facts.isSelected) {
+    const text = `the overrides that the labels of the site select do not go together: ${facts.overrideFaults.join('; ')}`;
     steps.push({ topic: 'Release', text, isFault: true });
   }
   if (facts.missingNodeGroups.length > 0 && facts.isSelected) {
@@ -151,12 +179,7 @@ function waitingSteps({ delivery, now }: WhyFacts): WhyStep[] {
   const { state, progress, waiting, wentBack, runningRelease, sinceTime } = delivery.status;
   const steps: WhyStep[] = [];
   if (progress !== undefined && state === 'Preparing') {
-    const { done, total, doneBytes, totalBytes } = progress;
-    const bytes =
-      doneBytes === undefined || totalBytes === undefined
-        ? ''
-        : `, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
-    steps.push({ topic: 'Waiting', text: `${done} of ${total} images are there${bytes}` });
+    steps.push({ topic: 'Waiting', text: `is being prepared: ${formatProgress(progress, now)}` });
   }
   if (waiting !== undefined) {
     const rest = waiting.until === undefined ? 0 : (Date.parse(waiting.until) - now.getTime()) / 1000;

@@ -40,6 +40,7 @@ export function verdictOf(facts: WhyFacts): WhyVerdict {
   if (!facts.isAssigned) {
     if (facts.isCondemned) return 'Reverted';
     if (facts.missingVariables.length > 0 || facts.missingNodeGroups.length > 0) return 'Blocked';
+    if (facts.overrideFaults.length > 0) return 'Blocked';
     if (facts.hold !== undefined && connectivity === 'Connected') return 'Held';
     return connectivity === 'NeverConnected' ? 'NeverConnected' : 'Waiting';
   }

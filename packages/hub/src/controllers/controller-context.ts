@@ -1,11 +1,13 @@
 import type {
   Application,
   Clock,
+  ConfigMap,
   EnrollmentToken,
   KeyedMutex,
   Logger,
   Namespace,
   ObjectClient,
+  RegistryCredential,
   Release,
   Rollout,
   ServiceAccount,
@@ -13,8 +15,15 @@ import type {
 } from '@selvedge/api';
 import type { Informer } from '@selvedge/kube';
 import type { FleetStore } from '@selvedge/store';
+import type { ImageResolver } from '../images/image-resolver.ts';
+import type { AwsKeys } from '../credentials/ecr-token.ts';
+import type { SecretVersionObject } from '../credentials/secret-versions-informer.ts';
+import type { SealedVersion } from '../credentials/sealed-versions.ts';
 import type { RemovalLimits } from '../removal/judge-removal.ts';
+import type { SourceCounts } from '../sources/source-counts.ts';
+import type { SourceAccess } from '../sources/source-readers.ts';
 import type { EventRecorder } from './event/event-recorder.ts';
+import type { SiteLacks } from './rollout/site-lacks.ts';
 import type { Settling } from './removal/settling.ts';
 
 export interface ControllerOptions {
@@ -26,7 +35,24 @@ export interface ControllerOptions {
   readonly connectedWithinSeconds: number;
   /** How many Sites may leave the fleet within an hour. Default: 3, or 10 %. */
   readonly removalLimits?: RemovalLimits;
+  /** Asks registries what tags name. Absent: tags stay as they are. */
+  readonly imageResolver?: ImageResolver;
+  /** How sources are reached that are not inline. Absent: none is read. */
+  readonly sources?: SourceAccess & { readonly counts?: SourceCounts };
+  /** `HubIdentity.sealedVersion`. */
+  readonly sealedVersion: SealedVersion;
+  readonly ecr: EcrAccess;
   readonly signal: AbortSignal;
+}
+
+/** As whom, and where, the hub may ask ECR. */
+export interface EcrAccess {
+  /** Of the hub's own environment; absent: none stands there. */
+  readonly keys?: AwsKeys;
+  /** `host[:port]` of endpoints outside of AWS' own domain that may be asked. */
+  readonly endpoints: readonly string[];
+  /** The same, by http. */
+  readonly insecureEndpoints: readonly string[];
 }
 
 /** What all controllers of one hub share. */
@@ -39,8 +65,13 @@ export interface ControllerContext extends ControllerOptions {
     readonly tokens: Informer<EnrollmentToken>;
     readonly namespaces: Informer<Namespace>;
     readonly serviceAccounts: Informer<ServiceAccount>;
+    readonly configMaps: Informer<ConfigMap>;
+    readonly registryCredentials: Informer<RegistryCredential>;
+    /** Every Secret by its version; no value is kept. */
+    readonly secretVersions: Informer<SecretVersionObject>;
   };
   readonly recorder: EventRecorder;
+  readonly siteLacks: SiteLacks;
   /** Since when this hub has been listening, in milliseconds since 1970: before that it could hear nobody. */
   readonly listensSince: number;
   readonly removalLimits: RemovalLimits;

@@ -154,7 +154,7 @@ describe('an application', () => {
     assert.equal((await hub.row('shop-2'))?.phase, 'Removing');
     assert.deepEqual((await hub.client.list(rollouts)).items, []);
     assert.deepEqual((await hub.client.list(releases)).items, []);
-    assert.equal(await hub.fleet.hasBlob(row?.digest ?? ''), false);
+    await hub.eventually(async () => assert.equal(await hub.fleet.hasBlob(row?.digest ?? ''), false));
     await hub.eventually(async () => assert.equal((await hub.row('shop-1'))?.phase, 'Removed'));
     assert.equal((await hub.row('shop-2'))?.phase, 'Removing');
     hub.agent('shop-2').isInTouch = true;
@@ -215,11 +215,14 @@ describe('an application', () => {
     for (const { metadata } of (await hub.client.list(releases)).items) {
       await hub.client.delete(releases, metadata);
     }
-    await hub.eventually(async () => {
-      assert.equal((await contents()).length, 2);
-      assert.equal(await hub.fleet.hasBlob(first), false);
-      assert.equal((await hub.client.list(releases)).items.length, 1);
-    });
+    await hub.eventually(
+      async () => {
+        assert.equal((await contents()).length, 2);
+        assert.equal(await hub.fleet.hasBlob(first), false);
+        assert.equal((await hub.client.list(releases)).items.length, 1);
+      },
+      { step: 30_000 },
+    );
 
     // In a crash between the Release and its content.
     await hub.stopControllers();
@@ -397,6 +400,11 @@ describe('the hub', () => {
     for (let seed = 1; seed <= 6; seed++) {
       await using hub = await TestHub.start();
       await hub.addSites('shop-1', 'shop-2', 'shop-3', 'shop-4');
+      // Each site is told its labels first.
+      await hub.eventually(async () => {
+        const epochs = [...(await hub.fleet.siteEpochs()).values()];
+        assert.deepEqual(epochs, [1, 1, 1, 1]);
+      });
       await hub.stopControllers();
       let state = seed;
       hub.startControllers(() => {
@@ -413,8 +421,8 @@ describe('the hub', () => {
       assert.equal(rows.length, 4);
       for (const row of rows) {
         assert.equal(row.report?.epoch, row.epoch);
-        // Each site was given three assignments, one by one, and no more.
-        assert.equal(row.epoch, 3, `seed ${seed}, ${row.site}`);
+        // Then each was given three assignments, one by one, and no more.
+        assert.equal(row.epoch, 1 + 3, `seed ${seed}, ${row.site}`);
       }
       await hub.client.delete(applications, { namespace: 'shop', name: 'till' });
       // Each failure doubles the pause before the next try.

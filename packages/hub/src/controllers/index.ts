@@ -1,15 +1,19 @@
 import {
   type Application,
   applications,
+  type ConfigMap,
+  configMaps,
   type EnrollmentToken,
   enrollmentTokens,
   KeyedMutex,
   type KubeObject,
   type Namespace,
   namespaces,
+  type RegistryCredential,
   type Release,
   type ResourceRef,
   type Rollout,
+  registryCredentials,
   releases,
   rollouts,
   type ServiceAccount,
@@ -18,6 +22,7 @@ import {
   sites,
 } from '@selvedge/api';
 import { createInformer } from '@selvedge/kube';
+import { createSecretVersionsInformer } from '../credentials/secret-versions-informer.ts';
 import { defaultRemovalLimits } from '../removal/judge-removal.ts';
 import { runApplicationController } from './application/application-controller.ts';
 import { runContentController } from './content/content-controller.ts';
@@ -27,11 +32,16 @@ import { expireEvents } from './event/event-expiry.ts';
 import { EventRecorder } from './event/event-recorder.ts';
 import { Settling } from './removal/settling.ts';
 import { runSiteRemovalController } from './removal/site-removal-controller.ts';
+import { runRegistryCredentialController } from './registry-credential/registry-credential-controller.ts';
+import { keysFromMirrors } from '../sources/mirror/mirror-source-reader.ts';
+import { runSourceController } from '../sources/source-controller.ts';
+import { openSourceReaders } from '../sources/source-readers.ts';
 import { runRolloutController } from './rollout/rollout-controller.ts';
+import { SiteLacks } from './rollout/site-lacks.ts';
 import { runDefaultServiceAccountController } from './service-account/default-service-account-controller.ts';
 import { runSiteController } from './site/site-controller.ts';
 
-export type { ControllerOptions } from './controller-context.ts';
+export type { ControllerOptions, EcrAccess } from './controller-context.ts';
 export { runTokenSecretController } from './service-account/token-secret-controller.ts';
 
 /**
@@ -50,12 +60,16 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     tokens: informerOf<EnrollmentToken>(enrollmentTokens),
     namespaces: informerOf<Namespace>(namespaces),
     serviceAccounts: informerOf<ServiceAccount>(serviceAccounts),
+    configMaps: informerOf<ConfigMap>(configMaps),
+    registryCredentials: informerOf<RegistryCredential>(registryCredentials),
+    secretVersions: createSecretVersionsInformer(options),
   };
   const recorder = new EventRecorder({ client, clock, logger });
   const ctx: ControllerContext = {
     ...options,
     informers,
     recorder,
+    siteLacks: new SiteLacks(options.fleet),
     listensSince: clock.now().getTime(),
     removalLimits: options.removalLimits ?? defaultRemovalLimits,
     deselected: new Settling(),
@@ -64,14 +78,24 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
   };
   const running = [
     runApplicationController(ctx),
+    runSources(ctx),
     runRolloutController(ctx),
     runSiteController(ctx),
     runSiteRemovalController(ctx),
     runEnrollmentTokenController(ctx),
+    runRegistryCredentialController(ctx),
     runContentController(ctx),
     runDefaultServiceAccountController(ctx),
     expireEvents(ctx),
     ...Object.values(informers).map((informer) => informer.run(signal)),
   ];
   return { stopped: Promise.all(running).then(() => recorder.flush()) };
+}
+
+async function runSources(ctx: ControllerContext): Promise<void> {
+  const { sources, client, fleet, clock, informers } = ctx;
+  if (!sources) return;
+  const readers = openSourceReaders({ client, fleet, clock, sites: informers.sites }, sources);
+  const counts = sources.counts ? { counts: sources.counts } : {};
+  await runSourceController(ctx, { readers, wakes: [keysFromMirrors(ctx)], ...counts });
 }

@@ -9,10 +9,13 @@ import {
 } from '@selvedge/api';
 import type { FleetStore } from '@selvedge/store';
 import { EventRecorder } from '../controllers/event/event-recorder.ts';
+import { SealedValues } from '../credentials/sealed-values.ts';
 import type { HubIdentity } from '../identity/hub-identity.ts';
 import { type LinkPeers, ServiceLink } from '../link/service-link.ts';
 import { AdmissionControl, type Place } from './admission-control.ts';
+import { checkBodyHash } from './agent-jwt.ts';
 import { AgentAuthentication } from './agent-authentication.ts';
+import { ContentEncodings } from './content-encodings.ts';
 import { ContentEndpoint, contentPrefix } from './content-endpoint.ts';
 import { EnrollEndpoint } from './enroll-endpoint.ts';
 import { Enrollment } from './enrollment.ts';
@@ -21,9 +24,11 @@ import { HttpExchange, installPrefix, type HttpRequest, type HttpResponse } from
 import { InstallEndpoint } from './install-endpoint.ts';
 import { LocalActs } from './local-acts.ts';
 import { ReplayGuard } from './replay-guard.ts';
+import { SealedEndpoint, sealedPrefix } from './sealed-endpoint.ts';
 import { SignedStates } from './signed-states.ts';
 import { SiteDirectory } from './site-directory.ts';
 import { SiteInventories } from './site-inventories.ts';
+import { mirrorPrefix, SiteMirrors } from './site-mirrors.ts';
 import { SitePolls } from './site-polls.ts';
 import { SiteRecovery } from './site-recovery.ts';
 import { SiteStatusWriter } from './site-status.ts';
@@ -43,6 +48,7 @@ export interface GatewayOptions {
     | 'enrollmentSecret'
     | 'installSignature'
     | 'isInstallSignature'
+    | 'sealedVersion'
   >;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -69,6 +75,8 @@ export interface Gateway {
   readonly openPolls: number;
   /** What goes to sites and back. */
   readonly link: ServiceLink;
+  /** The site of an agent whose token this is (`Authorization`), for a request without a body. Throws Unauthorized. */
+  authenticateAgent(authorization: string): Promise<string>;
   /** Every Site, as last heard; from memory. */
   sites(): readonly Site[];
   /** Answers what is open, refuses what comes, and resolves when nothing is in work. */
@@ -77,7 +85,7 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-const prefixes = ['/sync/', '/gateway/', '/content/', '/link/', installPrefix];
+const prefixes = ['/sync/', '/gateway/', '/content/', '/link/', mirrorPrefix, installPrefix];
 
 /** Resolves when the gateway can answer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -90,13 +98,16 @@ class HttpGateway implements Gateway {
   readonly #o: GatewayOptions;
   readonly #log: Logger;
   readonly #admission: AdmissionControl;
+  readonly #authentication: AgentAuthentication;
   readonly #sites: SiteDirectory;
   readonly #states: SignedStates;
   readonly #polls: SitePolls;
   readonly #sync: SyncEndpoint;
   readonly #enroll: EnrollEndpoint;
   readonly #content: ContentEndpoint;
+  readonly #sealed: SealedEndpoint;
   readonly #install: InstallEndpoint;
+  readonly #mirrors: SiteMirrors;
   readonly link: ServiceLink;
   readonly #recorder: EventRecorder;
   readonly #unsubscribe: () => void;
@@ -117,6 +128,7 @@ class HttpGateway implements Gateway {
       hubId: identity.hubId,
       clock,
     });
+    this.#authentication = authentication;
     const replays = new ReplayGuard(clock);
     this.link = new ServiceLink({
       ...options,
@@ -127,14 +139,17 @@ class HttpGateway implements Gateway {
       logger,
     });
     const { instance } = options;
+    const encodings = new ContentEncodings((digest) => fleet.findBlob(digest));
     this.#recorder = new EventRecorder({ client, clock, logger });
     const status = new SiteStatusWriter({ client, clock, logger, instance, recorder: this.#recorder });
+    this.#mirrors = new SiteMirrors({ fleet, authentication, status, clock, logger });
     this.#sync = new SyncEndpoint({
       fleet,
       instance,
       authentication,
       admission: this.#admission,
       states: this.#states,
+      encodings,
       polls: this.#polls,
       status,
       links: this.link.links,
@@ -148,6 +163,7 @@ class HttpGateway implements Gateway {
         logger,
       }),
       inventories: new SiteInventories({ status, clock, logger }),
+      mirrors: this.#mirrors,
       clock,
       logger,
       random,
@@ -157,11 +173,19 @@ class HttpGateway implements Gateway {
     const enrollment = new Enrollment({ client, fleet, identity, ledger, clock, logger, random });
     const { hubId } = identity;
     this.#enroll = new EnrollEndpoint({ enrollment, replays, hubId, clock });
-    this.#content = new ContentEndpoint({ fleet, authentication });
+    this.#content = new ContentEndpoint({ fleet, authentication, encodings });
+    const values = new SealedValues({ client, identity, clock });
+    this.#sealed = new SealedEndpoint({ fleet, authentication, sites: this.#sites, values });
     this.#install = new InstallEndpoint({ client, identity, hubUrls: options.hubUrls, clock, logger });
     this.#unsubscribe = fleet.onChange((change) => {
       if (change.kind === 'site') this.#polls.wake(change.site);
     });
+  }
+
+  async authenticateAgent(authorization: string): Promise<string> {
+    const { claims, key } = await this.#authentication.authenticate(authorization);
+    checkBodyHash(claims, new Uint8Array());
+    return key.site;
   }
 
   get openPolls(): number {
@@ -235,6 +259,12 @@ class HttpGateway implements Gateway {
     } else if (path.startsWith(contentPrefix)) {
       checkMethod(exchange, ['GET', 'HEAD']);
       await this.#content.handle(exchange);
+    } else if (path.startsWith(sealedPrefix)) {
+      checkMethod(exchange, ['GET']);
+      await this.#sealed.handle(exchange);
+    } else if (path.startsWith(mirrorPrefix)) {
+      checkMethod(exchange, ['PUT']);
+      await this.#mirrors.handle(exchange, place);
     } else if (path.startsWith(installPrefix)) {
       checkMethod(exchange, ['GET', 'HEAD']);
       await this.#install.handle(exchange);

@@ -18,7 +18,7 @@ export interface Answer {
 export const installPrefix = '/enroll/';
 
 /** The body did not come within this time. */
-const bodyDeadlineMilliseconds = 120_000;
+const bodyDeadlineSeconds = 120;
 
 /** One request on its way through the gateway: every answer goes out here, so every answer tells the hub's time. */
 export class HttpExchange {
@@ -106,14 +106,14 @@ export class HttpExchange {
   }
 
   /** The whole body; throws RequestEntityTooLarge beyond the limit, Timeout when it trickles. */
-  async readBody(limitBytes: number): Promise<Buffer> {
+  async readBody(limitBytes: number, deadlineSeconds = bodyDeadlineSeconds): Promise<Buffer> {
     if (Number(this.header('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
     const done = new AbortController();
-    const deadline = this.#clock.sleep(bodyDeadlineMilliseconds, done.signal).then(() => 'late' as const);
+    const deadline = this.#clock.sleep(deadlineSeconds * 1000, done.signal).then(() => 'late' as const);
     try {
       const body = await Promise.race([collect(this.request, limitBytes), deadline]);
       if (body !== 'late') return body;
-      throw new StatusError('Timeout', 'the body of the request did not come within two minutes');
+      throw new StatusError('Timeout', `the body of the request did not come within ${deadlineSeconds} s`);
     } finally {
       done.abort('read');
     }

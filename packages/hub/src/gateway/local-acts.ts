@@ -30,6 +30,7 @@ const eventOf: Readonly<Record<LocalAct['kind'], { reason: string; type: 'Normal
   Release: { reason: 'ReleasedAtSite', type: 'Normal' },
   Rollback: { reason: 'RolledBackAtSite', type: 'Warning' },
   WentBack: { reason: 'WentBack', type: 'Warning' },
+  Import: { reason: 'StateImported', type: 'Normal' },
   RemovalRefused: { reason: 'RemovalRefused', type: 'Warning' },
 };
 

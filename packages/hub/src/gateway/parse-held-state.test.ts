@@ -44,6 +44,32 @@ describe('a held state', () => {
     assert.equal(parse({ timeZone: 'UTC' }).policy.link, undefined);
   });
 
+  test('keeps every field of the policy: else what was signed could never be adopted', () => {
+    const policy: Required<SitePolicy> = {
+      timeZone: 'Europe/Berlin',
+      downloadWindows: [{ schedule: '0 2 * * *', durationSeconds: 60 }],
+      activateWindows: [{ schedule: '0 3 * * *', durationSeconds: 60 }],
+      blackouts: [{ from: '2026-12-20', to: '2026-12-26', reason: 'Christmas' }],
+      hold: { reason: 'stocktaking' },
+      nodeGroups: [{ name: 'edge', nodeSelector: { a: 'b' } }],
+      link: 'Read',
+      labels: { tier: 'store', 'example.com/empty': '' },
+      sealed: [{ id: 'Secret/shop/till', version: 'v1' }],
+      mirrors: [
+        {
+          uid: 'u',
+          namespaces: ['shop'],
+          selector: { matchLabels: { a: 'b' }, matchExpressions: [{ key: 'c', operator: 'Exists' }] },
+          kinds: [{ apiVersion: 'apps/v1', kind: 'Deployment' }],
+          secrets: ['s'],
+          settleSeconds: 5,
+        },
+      ],
+      depot: { bytesPerSecond: 1000, maxBytes: 10_000_000, hubRegistries: ['hub.example:6480'] },
+    };
+    assert.deepEqual(parse(policy).policy, policy);
+  });
+
   const wrong: readonly (readonly [field: string, policy: object])[] = [
     ['policy.link', { link: 'Everything' }],
     ['policy.nodeGroups[0].nodeSelector[a]', { nodeGroups: [{ name: 'a', nodeSelector: { a: 1 } }] }],

@@ -7,12 +7,14 @@ import {
   linkAccesses,
   type NodeGroup,
   removalModes,
+  type SealedName,
   type SitePolicy,
   type SyncRequest,
   type TimeWindow,
   type Tombstone,
 } from '@selvedge/api';
 import type { BodyReader } from './body-reader.ts';
+import { parseMirrorOrders } from './parse-mirrors.ts';
 import { digestRule, itemIdRule, releaseRule, uidRule } from './parse-report.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -79,10 +81,61 @@ function parsePolicy(reader: BodyReader, value: unknown, path: string): SitePoli
     ...(fields['nodeGroups'] === undefined
       ? {}
       : { nodeGroups: parseNodeGroups(reader, fields['nodeGroups'], `${path}.nodeGroups`) }),
+    ...(fields['labels'] === undefined
+      ? {}
+      : { labels: parseLabels(reader, fields['labels'], `${path}.labels`) }),
+    ...parseMirrorOrders(reader, fields['mirrors'], `${path}.mirrors`),
+    ...parseDepot(reader, fields['depot'], `${path}.depot`),
     ...(fields['link'] === undefined
       ? {}
       : { link: reader.oneOf(fields['link'], `${path}.link`, linkAccesses) }),
+    ...(fields['sealed'] === undefined
+      ? {}
+      : { sealed: parseSealed(reader, fields['sealed'], `${path}.sealed`) }),
   };
+}
+
+function parseDepot(reader: BodyReader, value: unknown, path: string): Pick<SitePolicy, 'depot'> {
+  const fields = reader.optionalObject(value, path);
+  if (fields === undefined) return {};
+  const bytes = (field: 'bytesPerSecond' | 'maxBytes') =>
+    fields[field] === undefined
+      ? {}
+      : { [field]: reader.integer(fields[field], `${path}.${field}`, { min: 1 }) };
+  const { hubRegistries } = fields;
+  return {
+    depot: {
+      ...bytes('bytesPerSecond'),
+      ...bytes('maxBytes'),
+      ...(hubRegistries === undefined
+        ? {}
+        : {
+            hubRegistries: reader
+              .list(hubRegistries, `${path}.hubRegistries`, 20)
+              .map((host, i) => reader.string(host, `${path}.hubRegistries[${i}]`, { max: 300 })),
+          }),
+    },
+  };
+}
+
+function parseSealed(reader: BodyReader, value: unknown, path: string): SealedName[] {
+  return reader.list(value, path, 2000).map((name, i) => {
+    const at = `${path}[${i}]`;
+    const fields = reader.object(name, at);
+    return {
+      id: reader.string(fields['id'], `${at}.id`, { max: 600 }),
+      version: reader.string(fields['version'], `${at}.version`, { max: 100 }),
+    };
+  });
+}
+
+function parseLabels(reader: BodyReader, value: unknown, path: string): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(reader.object(value, path)).map(([key, label]) => [
+      key,
+      reader.string(label, `${path}[${key.slice(0, 317)}]`, { max: 63 }),
+    ]),
+  );
 }
 
 type Toleration = NonNullable<NodeGroup['tolerations']>[number];
@@ -97,14 +150,7 @@ function parseNodeGroups(reader: BodyReader, value: unknown, path: string): Node
       name: reader.string(fields['name'], `${at}.name`, { max: 40 }),
       ...(selector === undefined
         ? {}
-        : {
-            nodeSelector: Object.fromEntries(
-              Object.entries(selector).map(([key, label]) => [
-                key,
-                reader.string(label, `${at}.nodeSelector[${key.slice(0, 317)}]`, { max: 63 }),
-              ]),
-            ),
-          }),
+        : { nodeSelector: parseLabels(reader, selector, `${at}.nodeSelector`) }),
       ...(tolerations === undefined
         ? {}
         : {

@@ -67,6 +67,7 @@ function parseProgress(
             total: reader.integer(progress['total'], `${path}.progress.total`, count),
             ...optionalBytes(reader, progress, { field: 'doneBytes', path: `${path}.progress` }),
             ...optionalBytes(reader, progress, { field: 'totalBytes', path: `${path}.progress` }),
+            ...parseFetch(reader, progress, `${path}.progress`),
           },
         }),
     ...(activatedTime === undefined
@@ -85,6 +86,19 @@ function parseProgress(
             .map((line, i) => reader.text(line, `${path}.drift[${i}]`, { max: 1_000 })),
         }),
     ...(images === undefined ? {} : { images: parseImages(reader, images, `${path}.images`) }),
+  };
+}
+
+/** What is being fetched now. */
+function parseFetch(
+  reader: BodyReader,
+  { image: value, doneAt }: Readonly<Record<string, unknown>>,
+  path: string,
+): Pick<NonNullable<ItemReport['progress']>, 'image' | 'doneAt'> {
+  const image = reader.optionalText(value, `${path}.image`, { max: 1_000 });
+  return {
+    ...(image === undefined ? {} : { image }),
+    ...(doneAt === undefined ? {} : { doneAt: reader.time(doneAt, `${path}.doneAt`) }),
   };
 }
 

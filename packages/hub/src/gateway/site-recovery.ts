@@ -216,8 +216,10 @@ export class SiteRecovery {
     const { client } = this.#o;
     const { spec, metadata } = await client.get<Site>(sites, { name });
     const present = spec?.variables ?? {};
+    // Of the policy only what stands in the spec: its labels and others come from elsewhere.
+    const told = specOfPolicy(state.policy);
     const patch = {
-      ...(isDeepStrictEqual(sitePolicy(spec), state.policy) ? {} : specOfPolicy(state.policy)),
+      ...(isDeepStrictEqual(specOfPolicy(sitePolicy(spec)), told) ? {} : told),
       ...(isDeepStrictEqual(present, state.variables)
         ? {}
         : {

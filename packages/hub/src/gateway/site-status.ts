@@ -199,6 +199,7 @@ export function agentPatch(
     set('os', agent.os);
     set('architecture', agent.architecture);
     set('runtime', agent.runtime);
+    set('sealingKey', agent.sealingKey);
   }
   if (agentTime !== undefined) {
     const offset = Math.round((Date.parse(agentTime) - now.getTime()) / 1000);

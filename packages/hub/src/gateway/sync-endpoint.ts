@@ -1,17 +1,21 @@
 import type { Clock, Logger, SyncRequest, SyncResponse } from '@selvedge/api';
+import { encodeContent } from '@selvedge/api/node';
 import type { FleetStore } from '@selvedge/store';
 import type { SiteLinks } from '../link/site-links.ts';
 import { Limiter } from '../concurrency/limiter.ts';
 import type { AdmissionControl, Place } from './admission-control.ts';
 import type { AgentAuthentication, AuthenticatedAgent } from './agent-authentication.ts';
 import { checkBodyHash } from './agent-jwt.ts';
+import type { ContentEncodings } from './content-encodings.ts';
 import { changesSince, chooseOffer, type Offer } from './desired-state.ts';
 import { isHubBehind } from '../resources/site-hold.ts';
-import { type HttpExchange, parseJsonBody } from './http-exchange.ts';
+import { acceptedEncodings } from './content-endpoint.ts';
+import { type Answer, type HttpExchange, parseJsonBody } from './http-exchange.ts';
 import { acknowledgedActs, type LocalActs } from './local-acts.ts';
 import type { SignedStates, SiteSummary } from './signed-states.ts';
 import type { PollOutcome, SitePoll, SitePolls } from './site-polls.ts';
 import type { SiteInventories } from './site-inventories.ts';
+import type { SiteMirrors } from './site-mirrors.ts';
 import type { SiteRecovery } from './site-recovery.ts';
 import type { SiteStatusWriter } from './site-status.ts';
 import { type CheckedSyncRequest, parseSyncRequest, syncBodyLimitBytes } from './sync-request.ts';
@@ -23,11 +27,13 @@ export interface SyncEndpointOptions {
   readonly authentication: AgentAuthentication;
   readonly admission: AdmissionControl;
   readonly states: SignedStates;
+  readonly encodings: ContentEncodings;
   readonly polls: SitePolls;
   readonly status: SiteStatusWriter;
   readonly acts: LocalActs;
   readonly recovery: SiteRecovery;
   readonly inventories: SiteInventories;
+  readonly mirrors: SiteMirrors;
   readonly links: Pick<SiteLinks, 'isWanted' | 'told'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -70,7 +76,8 @@ export class SyncEndpoint {
     const poll = this.#o.polls.open(agent.site.metadata.name, exchange.gone);
     try {
       const response = await this.#converse({ agent, request, poll, place });
-      exchange.answer({ code: 200, body: response, isLast: this.#o.admission.isClosing });
+      const isLast = this.#o.admission.isClosing;
+      exchange.answer({ code: 200, ...(await encodeAnswer(response, exchange)), isLast });
     } finally {
       poll.close();
     }
@@ -85,6 +92,7 @@ export class SyncEndpoint {
     this.#o.status.forget(site);
     this.#o.acts.forget(site);
     this.#o.inventories.forget(site);
+    this.#o.mirrors.forget(site);
   }
 
   async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
@@ -98,6 +106,8 @@ export class SyncEndpoint {
     if (request.reportsDigest === summary.reportsDigest) this.#touch(name, request, request.observedTime);
     await this.#o.status.observe(agent.site, { request, key: agent.key, hub: summary });
     const asksInventory = await this.#saveInventory(agent, request);
+    const { mirrors } = request;
+    const asksMirrors = mirrors === undefined ? [] : await this.#o.mirrors.take(agent.key, mirrors);
     let isBehind: boolean | undefined;
     if (this.#o.recovery.concerns(agent.site, request)) {
       isBehind = await this.#o.recovery.receive(agent.key, request);
@@ -105,7 +115,7 @@ export class SyncEndpoint {
       this.#askedReports.delete(name);
       summary = await this.#o.states.freshSummary(agent.key.site, agent.key.siteUid);
     }
-    const said = { agent, request, ackActs, asksInventory };
+    const said = { agent, request, ackActs, asksInventory, asksMirrors };
     const first = { ...said, summary, ...(isBehind === undefined ? {} : { isBehind }) };
     let response = await this.#respondIfDue({ ...first, outcome: 'changed' });
     if (response === undefined) place.giveBack();
@@ -148,6 +158,7 @@ export class SyncEndpoint {
       (request.acts ?? []).length > 0 ||
       request.site !== undefined ||
       request.inventory !== undefined ||
+      request.mirrors !== undefined ||
       request.inventoryFault !== undefined;
     const asksLink = this.#o.links.isWanted(agent.key.site);
     const isDue = outcome !== 'changed' || hasSent || isUrgent(offer) || asksReports || asksState || asksLink;
@@ -173,6 +184,7 @@ export class SyncEndpoint {
       ...(answer.asksState ? { sendState: true } : {}),
       ...(this.#asksLink(name, isEnded) ? { openLink: true } : {}),
       ...(answer.asksInventory ? { sendInventory: true } : {}),
+      ...(answer.asksMirrors.length > 0 ? { sendMirrors: [...answer.asksMirrors] } : {}),
       ackSeq: Math.max(summary.reportSeq, ...request.reports.map((r) => r.seq)),
       ...(answer.asksReports ? { sendAllReports: true } : {}),
       retryAfterSeconds: answer.asksState && !isEnded ? 0 : this.#retryAfterSeconds(name, outcome, state),
@@ -194,7 +206,17 @@ export class SyncEndpoint {
     const { state, signed } = await this.#o.states.signedState(agent.key.site, agent.siteUid);
     const full = offer !== 'Difference';
     const { items, tombstones } = full ? state : changesSince(state, request.epoch);
-    return { signed, full, variables: state.variables, policy: state.policy, items, tombstones };
+    const { variables, policy } = state;
+    const contents = full ? [] : await this.#o.encodings.findDeltas(items);
+    return {
+      signed,
+      full,
+      variables,
+      policy,
+      items,
+      tombstones,
+      ...(contents.length === 0 ? {} : { contents }),
+    };
   }
 
   #retryAfterSeconds(site: string, outcome: PollOutcome, state: SyncResponse['state']): number {
@@ -283,6 +305,8 @@ interface Look {
   readonly outcome: PollOutcome;
   readonly ackActs: number;
   readonly asksInventory: boolean;
+  /** Uids of mirrors. */
+  readonly asksMirrors: readonly string[];
   /** As found out by this very request; absent: what the Site says. */
   readonly isBehind?: boolean;
 }
@@ -299,6 +323,21 @@ interface DueLook extends Look {
  */
 function isDoubtful(offer: Offer, { epoch }: SyncRequest): boolean {
   return offer === 'HubBehind' || (epoch > 0 && (offer === 'Full' || offer === 'Refused'));
+}
+
+/** Smaller ones gain nothing. */
+const leastCompressedBytes = 600;
+
+async function encodeAnswer(
+  response: SyncResponse,
+  exchange: HttpExchange,
+): Promise<Pick<Answer, 'headers' | 'body'>> {
+  if (response.state === undefined) return { body: response };
+  const bytes = Buffer.from(JSON.stringify(response));
+  const canRead = acceptedEncodings(exchange.header('accept-encoding')).has('zstd');
+  if (!canRead || bytes.length < leastCompressedBytes) return { body: response };
+  const headers = { 'content-type': 'application/json', 'content-encoding': 'zstd' };
+  return { headers, body: await encodeContent(bytes) };
 }
 
 function isUrgent(offer: Offer): boolean {

@@ -2,6 +2,7 @@ import type { AgentInfo, EnrollRequest, SyncRequest } from '@selvedge/api';
 import { BodyReader } from './body-reader.ts';
 import { parseHeldState } from './parse-held-state.ts';
 import { parseInventory } from './parse-inventory.ts';
+import { parseMirrorReports } from './parse-mirrors.ts';
 import { digestRule, parseReport } from './parse-report.ts';
 import { parseActs, parseSiteReport } from './parse-site-report.ts';
 
@@ -62,6 +63,9 @@ export function parseSyncRequest(body: unknown): CheckedSyncRequest {
     ...(site === undefined ? {} : { site: parseSiteReport(reader, site, 'site') }),
     ...(acts === undefined ? {} : { acts: parseActs(reader, acts, 'acts') }),
     ...(fields['inventory'] === undefined ? {} : checkInventory(fields['inventory'])),
+    ...(fields['mirrors'] === undefined
+      ? {}
+      : { mirrors: parseMirrorReports(reader, fields['mirrors'], 'mirrors') }),
     ...(fields['held'] === undefined ? {} : checkHeld(fields['held'])),
   };
   reader.finish();
@@ -116,5 +120,14 @@ function parseAgentInfo(reader: BodyReader, fields: Readonly<Record<string, unkn
     os: reader.text(fields['os'], 'agent.os', { max: 200 }),
     architecture: reader.text(fields['architecture'], 'agent.architecture', { max: 50 }),
     ...(runtime === undefined ? {} : { runtime }),
+    ...(fields['sealingKey'] === undefined ? {} : { sealingKey: parseSealingKey(reader, fields) }),
   };
+}
+
+function parseSealingKey(reader: BodyReader, fields: Readonly<Record<string, unknown>>): string {
+  return reader.string(fields['sealingKey'], 'agent.sealingKey', {
+    max: 43,
+    pattern: /^[A-Za-z0-9_-]{43}$/,
+    hint: 'must be the 32 bytes of an X25519 public key in base64url',
+  });
 }

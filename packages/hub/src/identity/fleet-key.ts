@@ -1,4 +1,11 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto';
 import { keyFingerprint } from '@selvedge/api/node';
 
 /** The Ed25519 key by which every agent knows this hub. Signs desired state and the hub's identity. */
@@ -8,6 +15,8 @@ export interface FleetKey {
   readonly fingerprint: string;
   /** Compact JWS over the text. */
   sign(payload: string): Promise<string>;
+  /** 32 bytes for one purpose: the same as long as this key lives, and nothing can be learnt from them about it. */
+  derive(purpose: string): Buffer;
 }
 
 const protectedHeader = Buffer.from(JSON.stringify({ alg: 'EdDSA' })).toString('base64url');
@@ -31,6 +40,8 @@ export function fleetKeyFromPem(pem: string): FleetKey {
       const text = `${protectedHeader}.${Buffer.from(payload).toString('base64url')}`;
       return `${text}.${sign(null, Buffer.from(text), privateKey).toString('base64url')}`;
     },
+    derive: (purpose) =>
+      Buffer.from(hkdfSync('sha256', privateKey.export({ type: 'pkcs8', format: 'der' }), '', purpose, 32)),
   };
 }
 

@@ -35,6 +35,8 @@ export interface HubIdentity {
   installSignature(tokenUid: string, text: string): string;
   /** In constant time. */
   isInstallSignature(tokenUid: string, text: string, signature: string): boolean;
+  /** Version of a value that goes to sites (`SealedName.version`): tells values apart, and proves no guess. */
+  readonly sealedVersion: (id: string, value: string) => string;
   /** Key and certificate for the listener, renewed when due or when the names changed. The CA stays. */
   serverCertificate(names: readonly string[]): Promise<KeyAndCertificate>;
   /** As the files are; `undefined` when one is missing. */
@@ -92,6 +94,7 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
     createHmac('sha256', enrollKey).update(`enrollment-token ${tokenUid}`).digest('base64url');
   const installSignature = (tokenUid: string, text: string): string =>
     createHmac('sha256', enrollKey).update(`install ${tokenUid} ${text}`).digest('base64url');
+  const versionKey = fleetKey.derive('selvedge sealed version v1');
   return {
     hubId,
     fleetKey,
@@ -101,6 +104,12 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
     isEnrollmentSecret: (tokenUid, secret) => isEqual(enrollmentSecret(tokenUid), secret),
     installSignature,
     isInstallSignature: (tokenUid, text, signature) => isEqual(installSignature(tokenUid, text), signature),
+    sealedVersion: (id, value) =>
+      createHmac('sha256', versionKey)
+        .update(`${id}\n${value}`)
+        .digest()
+        .subarray(0, versionBytes)
+        .toString('base64url'),
     serverCertificate: (names) => leaves.open('server', names),
     findServerCertificate: () => leaves.find('server'),
     serverCertificatePaths: leaves.pathsOf('server'),
@@ -112,6 +121,9 @@ export async function openHubIdentity(options: HubIdentityOptions): Promise<HubI
     },
   };
 }
+
+/** Enough that no two values ever share a version; there is one for each Secret in the state of each site. */
+const versionBytes = 16;
 
 /** Folder in the data directory that a restore fills; there only while one runs, or when it was killed. */
 export const unfinishedRestore = 'restore.unfinished';

@@ -140,7 +140,9 @@ describe(
       });
       assert.equal((await persons[1]!.ask(proxyPath('shop', '/'))).text, 'ok');
       assert.equal((await persons[0]!.ask(proxyPath('shop', '/'))).text, 'ok');
-      assert.equal(far.opened, 1);
+      // One that has not heard yet that the other has the link has one opened itself.
+      const { opened } = far;
+      assert.ok(opened === 1 || opened === 2, String(opened));
       // The link is lost, and with it the Lease.
       far.cut();
       await eventually(
@@ -149,7 +151,7 @@ describe(
           undefined,
       );
       assert.equal((await persons[1]!.ask(proxyPath('shop', '/'))).text, 'ok');
-      assert.equal(far.opened, 2);
+      assert.equal(far.opened, opened + 1);
     });
 
     test('a hub takes no request of another without a token for that very request', async (t) => {

@@ -1,8 +1,6 @@
 import {
   type ApplicationPlanStatus,
-  deliveryRules,
   type ImmutableChange,
-  type KubeObject,
   type PlannedRemoval,
   type PlannedWave,
   type Site,
@@ -18,7 +16,7 @@ import { counted } from '../rollout/counted.ts';
 import { forecastRollout } from '../rollout/forecast-rollout.ts';
 import { resolveStrategy } from '../rollout/resolve-strategy.ts';
 import type { RolloutInput, SiteFacts } from '../rollout/rollout-input.ts';
-import { lacksNodeGroups, siteLack } from '../rollout/site-lack.ts';
+import { lackOfCombination, lacksNodeGroups, siteLack } from '../rollout/site-lack.ts';
 import { isKubernetesSite, planImmutableChanges } from './immutable-plan.ts';
 import { manifestChanges, rulesChange } from './manifest-changes.ts';
 import { type ImageKnowledge, planBytes } from './plan-bytes.ts';
@@ -37,8 +35,17 @@ export function sitesToGive(knowledge: PlanKnowledge): Site[] {
   const given = new Set([...added, ...changed]);
   const needs = releaseNeeds(release);
   return knowledge.sites.filter(
-    (site) => given.has(site.metadata.name) && siteLack(siteFacts(site), needs) === undefined,
+    (site) => given.has(site.metadata.name) && siteLack(plannedFacts(site, knowledge), needs) === undefined,
   );
+}
+
+/** With what the site lacks for the planned release. */
+function plannedFacts(site: Site, { resolver }: PlanKnowledge): SiteFacts {
+  const { name, labels = {} } = site.metadata;
+  const combination = resolver.combinationFor(labels);
+  const missing = resolver.missingAt({ name, labels, variables: site.spec?.variables ?? {} }, combination);
+  const lack = lackOfCombination({ ...combination, missing }, resolver.rules.variables ?? []);
+  return { ...siteFacts(site), ...(lack === undefined ? {} : { lack }) };
 }
 
 /** Puts the plan together. Reads and writes nothing. */
@@ -54,9 +61,9 @@ export async function applicationPlan(
   const [newest] = history;
   const beginsRollout = newest?.spec.digest !== digest;
   const waves = beginsRollout && condemned === undefined ? forecast(knowledge) : [];
-  const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
+  const { manifests, rules } = knowledge;
   const { namespace = '' } = application.metadata;
-  const rulesDiff = rulesChange(base?.rules ?? {}, deliveryRules(application.spec));
+  const rulesDiff = rulesChange(base?.rules ?? {}, rules);
   const selected = [...sites.added, ...sites.changed, ...sites.unchanged];
   return {
     change: changeOf(knowledge, beginsRollout, sites.added.length + sites.removed.length),
@@ -97,9 +104,12 @@ function changeOf(
   return sitesMoved > 0 ? 'PlacementOnly' : 'Unchanged';
 }
 
-function missingVariables({ spec }: Site, { release }: PlanKnowledge): string[] {
-  const defined = spec?.variables ?? {};
-  return (release.spec.variables ?? []).filter((name) => !Object.hasOwn(defined, name));
+/** Names as manifests write them, but those of spec.variables of the Site: these by themselves. */
+function missingVariables({ metadata, spec }: Site, { resolver }: PlanKnowledge): string[] {
+  const { name, labels = {} } = metadata;
+  const facts = { name, labels, variables: spec?.variables ?? {} };
+  const missing = resolver.missingAt(facts, resolver.combinationFor(labels));
+  return missing.map((value) => value.replace(/^site\.variables\./, ''));
 }
 
 function variablesMissing(
@@ -136,15 +146,13 @@ function nodeGroupsMissing(
 
 /** Only where something of the application is there already, and Kubernetes looks after it. */
 function immutableFieldsOf(
-  { application, base, sites }: PlanKnowledge,
+  { application, base, sites, manifests, rules }: PlanKnowledge,
   { changed }: SiteChanges,
 ): { immutableChanges?: ImmutableChange[] } {
   const concerned = new Set(changed);
   const isConcerned = sites.some((site) => concerned.has(site.metadata.name) && isKubernetesSite(site));
   if (base === undefined || !isConcerned) return {};
-  const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
-  const wanted = { manifests, rules: deliveryRules(application.spec) };
-  const changes = planImmutableChanges(base, wanted, application.metadata.namespace ?? '');
+  const changes = planImmutableChanges(base, { manifests, rules }, application.metadata.namespace ?? '');
   return changes.length === 0 ? {} : { immutableChanges: changes };
 }
 
@@ -221,7 +229,10 @@ function rolloutInput(knowledge: PlanKnowledge): RolloutInput {
       .filter(({ metadata }) => selected.has(metadata.name))
       .map((site): SiteFacts => {
         const lastSeen = heartbeats.get(site.metadata.name)?.lastSeenAt;
-        return { ...siteFacts(site), ...(lastSeen === undefined ? {} : { lastSeen: Date.parse(lastSeen) }) };
+        return {
+          ...plannedFacts(site, knowledge),
+          ...(lastSeen === undefined ? {} : { lastSeen: Date.parse(lastSeen) }),
+        };
       }),
     members: new Map(),
     rows,
@@ -278,6 +289,13 @@ function notesOf(
   }
   if (previous === undefined) {
     notes.push('which sites of equal rank a wave takes is settled when the application is made');
+  }
+  const mirrored = application.spec.source.mirror?.site;
+  if (mirrored !== undefined) {
+    notes.push(`site ${mirrored} is the source (spec.source.mirror): the application is not brought there`);
+  }
+  for (const site of application.status?.mirroredSites ?? []) {
+    if (site !== mirrored) notes.push(`site ${site} was the source: the application is not brought there`);
   }
   if (sites.added.length + sites.changed.length + sites.unchanged.length === 0) {
     notes.push('no Site matches spec.placement.siteSelector');

@@ -5,14 +5,18 @@ import {
   type KubeObject,
   type ObjectClient,
   sites,
+  StatusError,
 } from '@selvedge/api';
 import type { PreviewAction } from '@selvedge/apiserver';
 import type { FleetStore } from '@selvedge/store';
 import { Limiter } from '../concurrency/limiter.ts';
+import { findReleaseFault } from '../controllers/application/check-release.ts';
+import type { ImageResolver } from '../images/image-resolver.ts';
 import type { FoundLayers, ImageSizes } from '../registry/image-sizes.ts';
 import { imagesToLookUp, layerKey } from './plan-bytes.ts';
 import { applicationPlan, sitesToGive } from './application-plan.ts';
 import { readPlanKnowledge } from './plan-knowledge.ts';
+import { previewRelease } from './preview-release.ts';
 import { findReceivers } from './receivers.ts';
 
 export interface ApplicationPlannerOptions {
@@ -21,6 +25,7 @@ export interface ApplicationPlannerOptions {
   readonly clock: Clock;
   /** Absent: registries are not asked. */
   readonly imageSizes?: ImageSizes | undefined;
+  readonly imageResolver?: ImageResolver | undefined;
 }
 
 /** A plan reads all Sites: many at once would only wait for each other. */
@@ -80,13 +85,27 @@ async function planApplication(
   { application, previous, mayReadSites }: PlanQuestion,
 ): Promise<ApplicationPlan> {
   const sources = { client: options.client(), fleet: options.fleet, now: options.clock.now() };
-  const knowledge = await readPlanKnowledge(sources, { application, previous });
-  const { release, rows, releases } = knowledge;
-  const question = { application, release, sites: sitesToGive(knowledge), rows, releases, mayReadSites };
+  const built = await previewRelease({ ...sources, imageResolver: options.imageResolver }, application);
+  const knowledge = await readPlanKnowledge(sources, { application, previous, built });
+  const fault = await findReleaseFault(application, built, knowledge.sites);
+  if (fault) throw new StatusError('Invalid', `it would give no release (${fault.reason}): ${fault.message}`);
+  const { release, resolver, rows, releases } = knowledge;
+  const question = {
+    application,
+    release,
+    resolver,
+    sites: sitesToGive(knowledge),
+    rows,
+    releases,
+    mayReadSites,
+  };
   const found = await findReceivers(sources, question);
   const wanted = imagesToLookUp(found.receivers);
   const layers = options.imageSizes
-    ? await lookUp(options.imageSizes, wanted.slice(0, maxImagesLookedUp))
+    ? await lookUp(options.imageSizes, {
+        namespace: application.metadata.namespace ?? '',
+        images: wanted.slice(0, maxImagesLookedUp),
+      })
     : new Map<string, FoundLayers>();
   for (const { image, architecture } of options.imageSizes ? wanted.slice(maxImagesLookedUp) : []) {
     const unknown = `no more than ${maxImagesLookedUp} images are looked up`;
@@ -102,12 +121,12 @@ async function planApplication(
 
 async function lookUp(
   sizes: ImageSizes,
-  images: readonly { image: string; architecture: string }[],
+  { namespace, images }: { namespace: string; images: readonly { image: string; architecture: string }[] },
 ): Promise<Map<string, FoundLayers>> {
   const signal = AbortSignal.timeout(lookUpMilliseconds);
   const found = await Promise.all(
     images.map(async ({ image, architecture }) => {
-      const layers = await sizes.find(image, architecture, signal);
+      const layers = await sizes.find({ namespace, image, architecture }, signal);
       return [layerKey(image, architecture), layers] as const;
     }),
   );

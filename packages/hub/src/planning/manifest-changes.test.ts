@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { KubeObject } from '@selvedge/api';
 import fc from 'fast-check';
-import { manifestChanges } from './manifest-changes.ts';
+import { manifestChanges, rulesChange } from './manifest-changes.ts';
 import { type DiffBudget, unifiedDiff } from './unified-diff.ts';
 
 const ample = (): DiffBudget => ({ comparisons: 1_000_000 });
@@ -208,4 +208,34 @@ describe('manifest changes', () => {
     assert.match(changes[0]?.diff ?? '', / user: masked$/m);
     assert.ok(!/hunter2|swordfish/.test(changes[0]?.diff ?? ''));
   });
+});
+
+test('of rules the values in patches that may be for Secrets are masked, and whether they are others is told', () => {
+  const siteSelector = {};
+  const rules = (pin: string, text: string) => ({
+    overrides: [
+      {
+        name: 'de',
+        siteSelector,
+        patches: [
+          { target: { kind: 'Secret' }, mergePatch: { stringData: { pin, other: 'same value' } } },
+          { target: { name: 'keys' }, jsonPatch: [{ op: 'add', path: '/data/pin', value: pin }] },
+          { target: { kind: 'ConfigMap' }, mergePatch: { data: { text } } },
+        ],
+      },
+    ],
+    variants: [
+      {
+        overrides: ['at'],
+        set: [{ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, stringData: { pin } }],
+        removed: [],
+      },
+    ],
+  });
+  const diff = rulesChange(rules('old pin', 'one'), rules('new pin', 'two')) ?? '';
+  assert.doesNotMatch(diff, /old pin|new pin|same value/);
+  assert.match(diff, /-\s+text: one\n\+\s+text: two/);
+  assert.equal(diff.match(/^\+.*masked \(after\)/gm)?.length, 3);
+  assert.equal(rulesChange(rules('a', 'b'), rules('a', 'b')), undefined);
+  assert.doesNotMatch(rulesChange({}, rules('new pin', 'two')) ?? '', /new pin/);
 });

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { canonicalJson, type DeliveryRules, type KubeObject, type ManifestChange } from '@selvedge/api';
 import { stringify } from 'yaml';
-import { maskSecrets } from './mask-secrets.ts';
+import { maskRules, maskSecrets } from './mask-secrets.ts';
 import { type DiffBudget, unifiedDiff } from './unified-diff.ts';
 
 const maxDiffCharacters = 64 * 1024;
@@ -42,9 +42,17 @@ export async function manifestChanges(
 /** How the rules of two releases differ, as a unified diff of their YAML; `undefined`: not at all. */
 export function rulesChange(before: DeliveryRules, after: DeliveryRules): string | undefined {
   if (canonicalJson(before) === canonicalJson(after)) return undefined;
-  const [from, to] = [before, after].map((rules) => (Object.keys(rules).length === 0 ? '' : yamlOf(rules)));
-  const text = unifiedDiff(from ?? '', to ?? '', { comparisons: maxComparisons });
+  if (countValues([before, after], maxAllValues) > maxAllValues) return leftOut;
+  const text = unifiedDiff(
+    yamlOfRules(maskRules(before, after, 'masked (before)')),
+    yamlOfRules(maskRules(after, before, 'masked (after)')),
+    { comparisons: maxComparisons },
+  );
   return shortened(text, maxDiffCharacters);
+}
+
+function yamlOfRules(rules: unknown): string {
+  return Object.keys(rules as object).length === 0 ? '' : yamlOf(rules);
 }
 
 /** A manifest and what it is called. */

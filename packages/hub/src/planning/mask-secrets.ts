@@ -1,7 +1,14 @@
+import {
+  type DeliveryRules,
+  isObject,
+  isSameJson,
+  type JsonObject,
+  type OverridePatch,
+  type ReleaseOverride,
+} from '@selvedge/api';
+
 const secretFields = new Set(['data', 'stringData']);
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * The manifest as people may see it: of every Secret in it, also within lists and other objects, only the keys are shown, and
@@ -69,6 +76,62 @@ function nameOf(item: unknown): unknown {
   return isObject(metadata) ? metadata['name'] : undefined;
 }
 
+/** The same for the rules of a release: patches that may be for Secrets, and manifests of variants. */
+export function maskRules(rules: DeliveryRules, other: DeliveryRules, mark: string): unknown {
+  const { overrides, variants, ...rest } = rules;
+  return {
+    ...rest,
+    ...(overrides ? { overrides: overrides.map((override) => maskOverride(override, other, mark)) } : {}),
+    ...(variants
+      ? {
+          variants: variants.map((variant) => {
+            const key = variant.overrides.join();
+            const before = other.variants?.find((each) => each.overrides.join() === key);
+            return maskSecrets(variant, before, mark);
+          }),
+        }
+      : {}),
+  };
+}
+
+function maskOverride(override: ReleaseOverride, other: DeliveryRules, mark: string): unknown {
+  const { name, patches } = override;
+  if (patches === undefined) return override;
+  const others = other.overrides?.find((each) => each.name === name)?.patches ?? [];
+  return { ...override, patches: patches.map((patch, n) => maskPatch(patch, others[n], mark)) };
+}
+
+/** A patch whose target may be a Secret. */
+function maskPatch(patch: OverridePatch, other: OverridePatch | undefined, mark: string): OverridePatch {
+  const { kind } = patch.target;
+  if (kind !== undefined && kind !== 'Secret') return patch;
+  const { jsonPatch, mergePatch, strategicMergePatch } = patch;
+  const merged = (value: object, before: object | undefined) => maskSecret({ ...value }, before, mark);
+  return {
+    ...patch,
+    ...(mergePatch ? { mergePatch: merged(mergePatch, other?.mergePatch) } : {}),
+    ...(strategicMergePatch
+      ? { strategicMergePatch: merged(strategicMergePatch, other?.strategicMergePatch) }
+      : {}),
+    ...(jsonPatch
+      ? {
+          jsonPatch: jsonPatch.map((operation, n) => {
+            const before: object | undefined = other?.jsonPatch?.[n];
+            if (!('value' in operation) || !mayHoldSecret(operation.path)) return operation;
+            const isSame =
+              before !== undefined && 'value' in before && isSameJson(before.value, operation.value);
+            return { ...operation, value: isSame || other === undefined ? 'masked' : mark };
+          }),
+        }
+      : {}),
+  };
+}
+
+/** The whole object, its data, or something in it. */
+function mayHoldSecret(path: string): boolean {
+  return path === '' || secretFields.has(path.split('/')[1] ?? '');
+}
+
 /** kubectl keeps the whole of what was applied in an annotation, values and all. */
 function withoutNote(object: JsonObject): JsonObject {
   const { metadata } = object;
@@ -76,8 +139,4 @@ function withoutNote(object: JsonObject): JsonObject {
   if (!isObject(metadata) || !isObject(annotations)) return object;
   const { [lastApplied]: _, ...shown } = annotations;
   return { ...object, metadata: { ...metadata, annotations: shown } };
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

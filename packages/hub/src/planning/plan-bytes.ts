@@ -1,5 +1,4 @@
-import type { ApplicationPlanStatus, PlannedImage } from '@selvedge/api';
-import { parseImageReference } from '../registry/image-reference.ts';
+import { type ApplicationPlanStatus, parseImageReference, type PlannedImage } from '@selvedge/api';
 import type { FoundLayers } from '../registry/image-sizes.ts';
 
 /** A site that is to be given the release, and what it has already. */

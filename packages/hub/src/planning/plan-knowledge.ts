@@ -4,6 +4,7 @@ import {
   type KubeObject,
   type ObjectClient,
   type Release,
+  ReleaseResolver,
   type Rollout,
   releases,
   rollouts,
@@ -12,7 +13,7 @@ import {
   splitReleaseContent,
 } from '@selvedge/api';
 import type { DeliveryRow, FleetStore, Heartbeat } from '@selvedge/store';
-import { buildRelease } from '../controllers/application/build-release.ts';
+import type { BuiltRelease } from '../controllers/application/build-release.ts';
 import { latestFirst } from '../controllers/rollout/rollout-history.ts';
 
 /** What a plan is made of, as it is at one moment. */
@@ -24,6 +25,10 @@ export interface PlanKnowledge {
   readonly previous: Application | undefined;
   /** The release that the content makes, and the stored one with that name when there is one. */
   readonly release: Release;
+  readonly manifests: readonly KubeObject[];
+  readonly rules: DeliveryRules;
+  /** What sites make of it. */
+  readonly resolver: ReleaseResolver;
   readonly stored: Release | undefined;
   /** What the manifests are compared with: the newest release, if its content is still there. */
   readonly base:
@@ -49,10 +54,14 @@ export interface PlanSources {
 
 export async function readPlanKnowledge(
   { client, fleet, now }: PlanSources,
-  { application, previous }: { application: Application; previous: Application | undefined },
+  {
+    application,
+    previous,
+    built,
+  }: { application: Application; previous: Application | undefined; built: BuiltRelease },
 ): Promise<PlanKnowledge> {
   const { name, namespace = '', uid } = application.metadata;
-  const { release } = buildRelease(application);
+  const { release, manifests, rules, content } = built;
   const [siteList, releaseList, rolloutList, { rows }, heartbeats] = await Promise.all([
     client.list<Site>(sites),
     client.list<Release>(releases, { namespace }),
@@ -72,6 +81,9 @@ export async function readPlanKnowledge(
     application,
     previous,
     release,
+    manifests,
+    rules,
+    resolver: new ReleaseResolver(content, { release: release.metadata.name, application: name, namespace }),
     stored,
     base: newest && (await readContent(fleet, newest)),
     releases: own,

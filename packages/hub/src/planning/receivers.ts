@@ -1,8 +1,11 @@
 import {
   type Application,
+  type Combination,
+  describeManifests,
   findReferences,
   type ObjectClient,
   type Release,
+  type ReleaseResolver,
   releases,
   resolveReferences,
   type Site,
@@ -17,6 +20,8 @@ const maxSitesLookedInto = 200;
 export interface ReceiverQuestion {
   readonly application: Application;
   readonly release: Release;
+  /** What sites make of its content. */
+  readonly resolver: ReleaseResolver;
   /** Sites that are to be given the release. */
   readonly sites: readonly Site[];
   /** Rows of this application by site. */
@@ -62,6 +67,7 @@ export async function findReceivers(
     }
   }
   const findRelease = releaseFinder(known);
+  const neededAt = imagesNeeded(question);
   const namesAt = mayReadSites
     ? imagesAt
     : (site: Site, ...rest: ReleaseOf) => imagesAt(withoutValues(site), ...rest);
@@ -73,7 +79,7 @@ export async function findReceivers(
     return {
       site: site.metadata.name,
       architecture: ociArchitecture(site.status?.agent?.architecture),
-      needed: namesAt(site, question.application, question.release),
+      needed: neededAt(site),
       held: own
         .flatMap((row) => heldBy(row, findRelease, (...release) => namesAt(site, ...release)))
         .map(fullImageName),
@@ -84,12 +90,32 @@ export async function findReceivers(
   return { receivers, reported, areOthersLeftOut, hiddenImages: mayReadSites ? 0 : byValues.length };
 }
 
-function namesValue(image: string): boolean {
-  return findReferences(image).some(({ kind }) => kind === 'variable');
+/** Images that a site needs for the planned release: after its overrides, with its values unless these are not shown. */
+function imagesNeeded({ resolver, application, mayReadSites }: ReceiverQuestion): (site: Site) => string[] {
+  const { namespace = '' } = application.metadata;
+  const byCombination = new Map<Combination, string[]>();
+  return ({ metadata, spec }) => {
+    const { name, labels = {} } = metadata;
+    const combination = resolver.combinationFor(labels);
+    const images =
+      byCombination.get(combination) ?? describeManifests(combination.manifests, namespace).images;
+    byCombination.set(combination, images);
+    const facts = { name, ...(mayReadSites ? { labels, variables: spec?.variables ?? {} } : noValues) };
+    return resolveReferences(images, resolver.valuesAt(facts)).value.map(String);
+  };
 }
 
-function withoutValues({ spec, ...site }: Site): Site {
-  return { ...site, spec: { ...spec, variables: {} } };
+const noValues = { labels: {}, variables: {} };
+
+function namesValue(image: string): boolean {
+  return findReferences(image).some(
+    ({ kind }) => kind === 'variable' || kind === 'label' || kind === 'declared',
+  );
+}
+
+function withoutValues({ spec, metadata, ...site }: Site): Site {
+  const { labels, variables } = noValues;
+  return { ...site, metadata: { ...metadata, labels }, spec: { ...spec, variables } };
 }
 
 /** `process.arch` of Node, as agents report it, in the words of OCI images (GOARCH). */
@@ -148,6 +174,8 @@ function imagesAt(site: Site, ...[application, release]: ReleaseOf): string[] {
   const { value } = resolveReferences(release.spec.images ?? [], {
     siteName: site.metadata.name,
     siteVariables: site.spec?.variables ?? {},
+    siteLabels: site.metadata.labels ?? {},
+    variables: {},
     releaseName: release.metadata.name,
     applicationName: application.metadata.name,
     applicationNamespace: application.metadata.namespace ?? '',

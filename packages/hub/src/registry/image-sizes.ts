@@ -1,31 +1,32 @@
-import type { Clock, Logger } from '@selvedge/api';
+import { type Clock, type ImageReference, type Logger, parseImageReference } from '@selvedge/api';
 import { Limiter } from '../concurrency/limiter.ts';
-import { type ImageReference, parseImageReference } from './image-reference.ts';
-import {
-  fetchImageLayers,
-  type ImageLayer,
-  ImageLookupError,
-  type NamedRegistries,
-} from './registry-client.ts';
+import { fetchImageLayers, type ImageLayer } from './image-layers.ts';
+import type { ImageRepositories } from './image-repositories.ts';
+import { RegistryAllowance } from './registry-allowance.ts';
+import { RegistryError } from './registry-error.ts';
 
 export type FoundLayers = { readonly layers: readonly ImageLayer[] } | { readonly unknown: string };
 
 export interface ImageSizesOptions {
-  /** `host[:port]` of registries that speak http, and may be at any address. */
-  readonly insecureRegistries: readonly string[];
-  /** `host[:port]` of registries that speak https, and may be at any address. */
-  readonly privateRegistries: readonly string[];
+  readonly repositories: ImageRepositories;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
+export interface SizedImage {
+  /** Whose logins count. */
+  readonly namespace: string;
+  readonly image: string;
+  /** As OCI names it. */
+  readonly architecture: string;
+}
+
 const maxAtOnce = 4;
+/** Whoever may plan chooses the names. */
+const maxRegistries = 20;
 const maxKept = 1_000;
 /** Of all images that are kept. */
 const maxLayersKept = 20_000;
-/** Whoever may plan chooses the names: the hub is not to knock at every door of its network for them. */
-const maxRegistries = 20;
-const registriesKeptMilliseconds = 10 * 60_000;
 /** A tag may be moved; a registry that could not be asked may come back. */
 const keptMilliseconds = { found: 10 * 60_000, unknown: 60_000 };
 
@@ -39,30 +40,26 @@ interface Kept {
 /** What registries say of images; asked few at a time, and not again for a while. */
 export class ImageSizes {
   readonly #options: ImageSizesOptions;
-  readonly #named: NamedRegistries;
   readonly #limiter = new Limiter(maxAtOnce);
-  /** Host → when it was last asked. */
-  readonly #registries = new Map<string, number>();
+  readonly #allowance: RegistryAllowance;
   readonly #kept = new Map<string, Kept>();
   #layersKept = 0;
 
   constructor(options: ImageSizesOptions) {
     this.#options = options;
-    this.#named = {
-      insecure: new Set(options.insecureRegistries),
-      private: new Set(options.privateRegistries),
-    };
+    this.#allowance = new RegistryAllowance(options.clock, maxRegistries);
   }
 
-  /** Layers of an image for an architecture as OCI names it. Never throws; after `signal` nothing more is asked. */
-  async find(image: string, architecture: string, signal: AbortSignal): Promise<FoundLayers> {
+  /** Layers of an image. Never throws; after `signal` nothing more is asked. */
+  async find({ namespace, image, architecture }: SizedImage, signal: AbortSignal): Promise<FoundLayers> {
     const reference = parseImageReference(image);
     if (reference === undefined) return { unknown: 'its name is none that a registry could be asked for' };
-    const key = `${architecture} ${image}`;
+    // With the login of one namespace more can be read than with that of another.
+    const key = `${namespace} ${architecture} ${image}`;
     const now = this.#options.clock.now().getTime();
     const kept = this.#kept.get(key);
     if (kept !== undefined && kept.until > now) return kept.found;
-    const found = this.#ask({ image, reference }, architecture, signal);
+    const found = this.#ask({ namespace, image, architecture, reference }, signal);
     const entry: Kept = { until: now + keptMilliseconds.found, layers: 0, found };
     this.#keep(key, entry);
     const answer = await found;
@@ -75,34 +72,24 @@ export class ImageSizes {
   }
 
   async #ask(
-    { image, reference }: { image: string; reference: ImageReference },
-    architecture: string,
+    { namespace, image, architecture, reference }: SizedImage & { reference: ImageReference },
     signal: AbortSignal,
   ): Promise<FoundLayers> {
-    if (!this.#mayAsk(reference.host)) {
-      return { unknown: `more than ${maxRegistries} registries were asked for within 10 minutes` };
-    }
+    const { registry } = reference;
     try {
+      this.#allowance.take(reference.host);
       return await this.#limiter.run(async () => {
         if (signal.aborted) return { unknown: 'the registries took too long' };
-        return { layers: await fetchImageLayers(reference, { architecture, named: this.#named, signal }) };
+        const repository = await this.#options.repositories.open({ namespace, image: reference }, signal);
+        const request = { registry, reference: reference.reference, architecture, signal };
+        return { layers: await fetchImageLayers(repository, request) };
       });
     } catch (error) {
-      if (!(error instanceof ImageLookupError)) throw error;
+      if (!(error instanceof RegistryError)) throw error;
       const cause = error.cause instanceof Error ? { cause: error.cause.message } : {};
       this.#options.logger.debug('image not looked up', { image, reason: error.message, ...cause });
       return { unknown: signal.aborted ? 'the registries took too long' : error.message };
     }
-  }
-
-  #mayAsk(host: string): boolean {
-    const now = this.#options.clock.now().getTime();
-    for (const [known, at] of this.#registries) {
-      if (now - at >= registriesKeptMilliseconds) this.#registries.delete(known);
-    }
-    if (!this.#registries.has(host) && this.#registries.size >= maxRegistries) return false;
-    this.#registries.set(host, now);
-    return true;
   }
 
   #keep(key: string, entry: Kept): void {

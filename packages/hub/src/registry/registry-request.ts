@@ -1,9 +1,14 @@
 import { lookup as lookUpAddresses } from 'node:dns';
-import type { IncomingHttpHeaders } from 'node:http';
-import { request as requestHttp } from 'node:http';
+import {
+  type Agent as HttpAgent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as requestHttp,
+} from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { getCACertificates, rootCertificates } from 'node:tls';
 
 export interface RegistryAnswer {
@@ -19,6 +24,11 @@ export interface RegistryRequest {
   /** The operator named this registry: it may be at any address. */
   readonly isNamed: boolean;
   readonly signal: AbortSignal;
+  /** Default: 5 s, for all of it. */
+  readonly timeoutMilliseconds?: number;
+  /** Default: GET. */
+  readonly method?: string;
+  readonly body?: Uint8Array;
 }
 
 const timeoutMilliseconds = 5_000;
@@ -80,10 +90,60 @@ function ownAddresses(): BlockList {
 }
 
 /** GETs one document. Follows no redirect. Rejects with a message for the log; gives up after 5 seconds. */
-export function getFromRegistry(url: URL, options: RegistryRequest): Promise<RegistryAnswer> {
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMilliseconds)]);
+export async function getFromRegistry(url: URL, options: RegistryRequest): Promise<RegistryAnswer> {
+  const signal = AbortSignal.any([
+    options.signal,
+    AbortSignal.timeout(options.timeoutMilliseconds ?? timeoutMilliseconds),
+  ]);
+  const { headers = {}, isNamed, maxBytes, method = 'GET', body } = options;
+  const answer = await openRegistry(url, { method, headers, isNamed, signal, body });
+  return {
+    status: answer.status,
+    headers: answer.headers,
+    body: await collect(answer.body, maxBytes, signal),
+  };
+}
+
+export class TooManyBytesError extends Error {
+  override readonly name = 'TooManyBytesError';
+}
+
+/** The whole of a stream; rejects with TooManyBytesError beyond `maxBytes`, and when the signal fires. */
+export async function collect(body: Readable, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of addAbortSignal(signal, body) as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new TooManyBytesError(`more than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+export interface OpenRequest {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly isNamed: boolean;
+  /** Also ends the reading of the answer. */
+  readonly signal: AbortSignal;
+  /** A stream is sent as it comes. */
+  readonly body?: Uint8Array | Readable | undefined;
+  /** Keeps connections for the next request. Default: each request has its own. */
+  readonly agent?: HttpAgent | undefined;
+}
+
+export interface OpenAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** To be read to its end, or destroyed. */
+  readonly body: IncomingMessage;
+}
+
+/** Sends one request to a registry; resolves with the head of the answer. Follows no redirect. Rejects with a message for the log. */
+export function openRegistry(url: URL, options: OpenRequest): Promise<OpenAnswer> {
+  const { method, headers, isNamed, signal, body } = options;
   const hostname = url.hostname.replace(/^\[|\]$/g, '');
-  if (!options.isNamed && isIP(hostname) !== 0 && isRefusedAddress(hostname)) {
+  if (!isNamed && isIP(hostname) !== 0 && isRefusedAddress(hostname)) {
     return Promise.reject(
       new Error(`${hostname} is no public address; --private-registry names registries that may have such`),
     );
@@ -92,26 +152,21 @@ export function getFromRegistry(url: URL, options: RegistryRequest): Promise<Reg
     const send = url.protocol === 'https:' ? requestHttps : requestHttp;
     const settings = {
       ...(url.protocol === 'https:' ? { ca: authorities() } : {}),
-      ...(options.isNamed ? {} : { lookup: carefulLookup }),
-      agent: false as const,
-      headers: { 'user-agent': 'selvedge-hub', ...options.headers },
+      ...(isNamed ? {} : { lookup: carefulLookup }),
+      agent: options.agent ?? (false as const),
+      method,
+      headers: { 'user-agent': 'selvedge-hub', ...headers },
       signal,
     };
-    send(url, settings, (res) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      res.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > options.maxBytes) res.destroy(new Error(`more than ${options.maxBytes} bytes`));
-        else chunks.push(chunk);
-      });
-      res.on('error', reject);
-      res.on('end', () =>
-        resolve({ status: res.statusCode ?? 0, headers: res.headers, body: Buffer.concat(chunks) }),
-      );
-    })
-      .on('error', reject)
-      .end();
+    const req = send(url, settings, (res) => {
+      resolve({ status: res.statusCode ?? 0, headers: res.headers, body: res });
+    }).on('error', reject);
+    if (body === undefined || body instanceof Uint8Array) {
+      req.end(body);
+    } else {
+      body.once('error', (error) => req.destroy(error));
+      body.pipe(req);
+    }
   });
 }
 

@@ -1,17 +1,28 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { describe, test } from 'node:test';
+import { parseImageReference } from '@selvedge/api';
 import { createLogger } from '@selvedge/api/node';
 import { FakeClock } from '@selvedge/testkit';
-import { parseImageReference } from './image-reference.ts';
+import { ImageRepositories } from './image-repositories.ts';
 import { type FoundLayers, ImageSizes } from './image-sizes.ts';
 import { isRefusedAddress } from './registry-request.ts';
 import { TestRegistry } from './testing/test-registry.ts';
 
 const never = new AbortController().signal;
 const logger = createLogger({ level: 'silent' });
-const sizesOf = (registry: TestRegistry, clock = new FakeClock()) =>
-  new ImageSizes({ insecureRegistries: [registry.host], privateRegistries: [], clock, logger });
+const sizesWith = (
+  registries: { insecureRegistries: string[]; privateRegistries: string[] },
+  clock = new FakeClock(),
+) => {
+  const sizes = new ImageSizes({ repositories: new ImageRepositories(registries), clock, logger });
+  return {
+    find: (image: string, architecture: string, signal: AbortSignal) =>
+      sizes.find({ namespace: 'shop', image, architecture }, signal),
+  };
+};
+const sizesOf = (registry: TestRegistry, clock?: FakeClock) =>
+  sizesWith({ insecureRegistries: [registry.host], privateRegistries: [] }, clock);
 const total = (found: FoundLayers): number | string =>
   'layers' in found ? found.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0) : found.unknown;
 
@@ -134,12 +145,7 @@ describe('what registries say of images', () => {
     await using tokens = await TestRegistry.start();
     await using stranger = await TestRegistry.start();
     const sizes = (host: string) =>
-      new ImageSizes({
-        insecureRegistries: [registry.host],
-        privateRegistries: [registry.host, host],
-        clock: new FakeClock(),
-        logger,
-      });
+      sizesWith({ insecureRegistries: [registry.host], privateRegistries: [registry.host, host] });
     const image = registry.add('web', '1', { layers: { amd64: { base: 5 } } });
     registry.override = (_req, res) =>
       Boolean(
@@ -242,12 +248,7 @@ describe('what registries say of images', () => {
 
   test('a registry at an address of this machine is asked only when the operator named it', async () => {
     await using registry = await TestRegistry.start();
-    const sizes = new ImageSizes({
-      insecureRegistries: [],
-      privateRegistries: [],
-      clock: new FakeClock(),
-      logger,
-    });
+    const sizes = sizesWith({ insecureRegistries: [], privateRegistries: [] });
     const port = registry.host.split(':')[1];
     for (const host of [registry.host, `localhost:${port}`, `[::1]:${port}`, `[::ffff:127.0.0.1]:${port}`]) {
       const found = await sizes.find(`${host}/web:1`, 'amd64', never);

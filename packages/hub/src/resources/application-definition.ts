@@ -17,8 +17,13 @@ import type { ResourceDefinition } from '@selvedge/apiserver';
 import type { ObjectStore } from '@selvedge/store';
 import { refuseWeakerGates } from './admit-gates.ts';
 import { admitRemoval, withRemovalFinalizer } from './admit-removal.ts';
+import { refuseForeignSecrets } from './application-secrets.ts';
 import { withStatus } from './fleet-view.ts';
 import { validateApplyRules } from './validate-apply-rules.ts';
+import { validateGitSource } from './validate-git-source.ts';
+import { validateMirror } from './validate-mirror.ts';
+import { validateOverrides } from './validate-overrides.ts';
+import { validateSources } from './validate-sources.ts';
 import { validateStrategy } from './validate-strategy.ts';
 
 /** Its name is a label's value and the beginning of other names. */
@@ -55,6 +60,7 @@ export function applicationDefinition(
     validate: (object) => validateApplication(object as Application),
     admit: async (object, previous, context) => {
       await refuseUnapprovedRemoval(object, previous, context);
+      refuseForeignSecrets(object as Application, previous as Application | undefined, context);
       refuseWeakerGates(object as Application, previous as Application | undefined, context);
     },
     decorate: (list) => decorateApplications(list as readonly Application[], objects),
@@ -77,6 +83,13 @@ export function applicationDefinition(
         type: 'string',
         description: 'Where the rollout of the newest release stands.',
         value: (o) => (o as Application).status?.phase,
+      },
+      {
+        name: 'Revision',
+        type: 'string',
+        description: 'What was read last of its source.',
+        priority: 1,
+        value: (o) => (o as Application).status?.source?.revision,
       },
       count('Prepared', 'prepared', 1),
       count('Held', 'held', 1),
@@ -122,6 +135,11 @@ function validateApplication({ metadata, spec }: Application): FieldError[] {
     errors.push(...validateManifests(inline.manifests, path, metadata.namespace ?? ''));
   }
   errors.push(...validateLabelSelector(spec.placement.siteSelector, 'spec.placement.siteSelector'));
+  errors.push(...validateGitSource(spec.source.git, 'spec.source.git'));
+  errors.push(...validateGitSource(spec.source.helm?.git, 'spec.source.helm.git'));
+  errors.push(...validateSources(spec.source));
+  errors.push(...validateMirror(spec.source.mirror, 'spec.source.mirror'));
+  errors.push(...validateOverrides(spec));
   errors.push(...validateApplyRules(spec.apply, 'spec.apply'));
   errors.push(...validateStrategy(spec.rollout, 'spec.rollout'));
   return errors;

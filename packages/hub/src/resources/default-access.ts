@@ -1,12 +1,26 @@
-import { applications, deliveries, enrollmentTokens, releases, rollouts, sites } from '@selvedge/api';
+import {
+  applications,
+  deliveries,
+  enrollmentTokens,
+  registryCredentials,
+  releases,
+  rollouts,
+  sites,
+} from '@selvedge/api';
 import { allow, clusterRole, type DefaultAccess, readVerbs, writeVerbs } from '@selvedge/apiserver';
+
+import { hubIdentityName } from './registry-credential-definition.ts';
 
 const { group } = applications;
 /** Who follows whom after a hub lost its memory. */
 const recoveries = ['adopt', 'override'].map((action) => `${sites.plural}/${action}`);
+/** Of the hub's own registry; their names are NAMESPACE/NAME, and they are in that namespace. */
+const repositories = 'repositories';
 const tokenText = `${enrollmentTokens.plural}/token`;
 /** Requests to the site itself, in the name of whoever sends them: what they may do there is up to the site. */
 const siteProxy = `${sites.plural}/proxy`;
+const mirrorVerb = 'mirror';
+const siteExport = `${sites.plural}/export`;
 const applicationParts = [applications.plural, `${applications.plural}/status`];
 const made = [releases, rollouts, deliveries].map((ref) => ref.plural);
 const statusOfMade = [`${releases.plural}/status`, `${rollouts.plural}/status`];
@@ -20,6 +34,8 @@ export const hubDefaultAccess: DefaultAccess = {
     clusterRole(
       'selvedge:aggregate-to-view',
       [
+        // It names Secrets, and holds none.
+        allow(readVerbs, group, [registryCredentials.plural, `${registryCredentials.plural}/status`]),
         allow(readVerbs, group, [...made, ...statusOfMade]),
         // Of no namespace: counts where the role is given everywhere.
         allow(readVerbs, group, [sites.plural, `${sites.plural}/status`]),
@@ -30,9 +46,11 @@ export const hubDefaultAccess: DefaultAccess = {
       'selvedge:aggregate-to-edit',
       [
         allow(readVerbs, group, applicationParts),
-        allow(writeVerbs, group, [applications.plural]),
-        allow(['create'], group, [`${applications.plural}/plan`]),
+        allow(writeVerbs, group, [applications.plural, registryCredentials.plural]),
+        allow(['create'], group, [`${applications.plural}/plan`, `${applications.plural}/render`]),
         allow(['update'], group, [`${applications.plural}/finalizers`]),
+        // Images of the hub's own registry: pull, push, delete.
+        allow(['get', 'update', 'delete'], group, [repositories]),
         // It may be paused while it is under way.
         allow(['patch', 'update'], group, [rollouts.plural]),
       ],
@@ -53,6 +71,8 @@ export const hubDefaultAccess: DefaultAccess = {
       ],
       { aggregateTo: 'admin' },
     ),
+    clusterRole('selvedge:image-puller', [allow(['get'], group, [repositories])]),
+    clusterRole('selvedge:image-pusher', [allow(['get', 'update'], group, [repositories])]),
     clusterRole('selvedge:applications-viewer', [allow(readVerbs, group, applicationParts)]),
     clusterRole('selvedge:fleet-viewer', [
       allow(readVerbs, group, [sites.plural, `${sites.plural}/status`]),
@@ -63,6 +83,12 @@ export const hubDefaultAccess: DefaultAccess = {
       allow(readVerbs, group, [`${sites.plural}/status`, `${enrollmentTokens.plural}/status`]),
       allow(['update'], group, [`${sites.plural}/finalizers`]),
       allow(['create'], group, [tokenText, ...recoveries]),
+      allow([mirrorVerb], group, [sites.plural]),
+    ]),
+    // Applications that take what stands in the cluster of a Site, read with the rights of its agent.
+    clusterRole('selvedge:site-mirrorer', [allow([mirrorVerb], group, [sites.plural])]),
+    clusterRole('selvedge:site-secrets-mirrorer', [
+      allow([mirrorVerb, 'mirror-secrets'], group, [sites.plural]),
     ]),
     clusterRole('selvedge:site-reader', [allow(['get'], group, [siteProxy])]),
     // Also exec, attach and port-forward: what upgrades needs `create`. Of no namespace: counts where the role is given everywhere.
@@ -71,6 +97,15 @@ export const hubDefaultAccess: DefaultAccess = {
       [allow(['get', 'create', 'update', 'patch', 'delete'], group, [siteProxy])],
       { aggregateTo: 'admin' },
     ),
+    // Lets a RegistryCredential ask as the hub itself, by what stands in its environment.
+    clusterRole('selvedge:hub-identity-user', [
+      { ...allow(['use'], group, [registryCredentials.plural]), resourceNames: [hubIdentityName] },
+    ]),
+    // The archive holds the manifests of all applications of a site, Secrets in them too.
+    clusterRole('selvedge:site-exporter', [
+      allow(['get'], group, [sites.plural]),
+      allow(['create'], group, [siteExport]),
+    ]),
     // The backup holds everything, secrets too.
     clusterRole('selvedge:backup', [{ verbs: ['get'], nonResourceURLs: ['/selvedge/v1/backup'] }]),
   ],

@@ -95,12 +95,9 @@ export function deliveryDefinition(view: FleetView): VirtualResourceDefinition {
       {
         name: 'Prepared',
         type: 'string',
-        description: 'Images that are there, of those needed.',
+        description: 'Images that are there, of those needed, and how far the one is that is being fetched.',
         priority: 1,
-        value: (o) => {
-          const { progress } = (o as Delivery).status;
-          return progress && `${progress.done}/${progress.total}`;
-        },
+        value: (o) => preparedOf((o as Delivery).status),
       },
       {
         name: 'Waits Until',
@@ -125,4 +122,12 @@ export function deliveryDefinition(view: FleetView): VirtualResourceDefinition {
       },
     ],
   };
+}
+
+function preparedOf({ progress }: Delivery['status']): string | undefined {
+  if (progress === undefined) return undefined;
+  const { done, total, doneBytes, totalBytes, image } = progress;
+  const isFetching = image !== undefined && doneBytes !== undefined && totalBytes;
+  const percent = isFetching ? `, ${Math.floor((doneBytes / totalBytes) * 100)} %` : '';
+  return `${done}/${total}${percent}`;
 }

@@ -8,6 +8,8 @@ import {
   type VirtualResourceDefinition,
 } from '@selvedge/apiserver';
 import { planAction } from '../planning/application-planner.ts';
+import { renderAction } from '../planning/render-application.ts';
+import type { ImageResolver } from '../images/image-resolver.ts';
 import type { ImageSizes } from '../registry/image-sizes.ts';
 import { applicationDefinition } from './application-definition.ts';
 import { coreDefinitions } from './core-definitions.ts';
@@ -15,6 +17,7 @@ import { deliveryDefinition } from './delivery-definition.ts';
 import { enrollmentTokenDefinition, type IssueToken } from './enrollment-token-definition.ts';
 import { groupEventDefinition } from './event-definition.ts';
 import { FleetView, type FleetViewOptions } from './fleet-view.ts';
+import { registryCredentialDefinition } from './registry-credential-definition.ts';
 import { releaseDefinition } from './release-definition.ts';
 import { rolloutDefinition } from './rollout-definition.ts';
 import { serviceDefinition } from './service-definition.ts';
@@ -26,8 +29,12 @@ export interface HubResourceOptions extends FleetViewOptions {
   readonly client: () => ObjectClient;
   /** `sites/NAME/proxy`; absent: not served. */
   readonly siteProxy?: ConnectSubresource;
+  /** `sites/NAME/export`; absent: not served. */
+  readonly siteExport?: ConnectSubresource;
   /** Asks image registries for sizes; absent: they are not asked. */
   readonly imageSizes?: ImageSizes | undefined;
+  /** Asks them what tags name; absent: tags stay as they are. */
+  readonly imageResolver?: ImageResolver | undefined;
 }
 
 export { hubDefaultAccess } from './default-access.ts';
@@ -51,9 +58,10 @@ export function hubResourceDefinitions(
     resourceQuotaDefinition,
     siteDefinition(view, options),
     enrollmentTokenDefinition(options.issueEnrollmentToken),
-    applicationDefinition(options.objects, { plan: planAction(options) }),
+    applicationDefinition(options.objects, { plan: planAction(options), render: renderAction(options) }),
     releaseDefinition(options),
     rolloutDefinition,
+    registryCredentialDefinition,
     deliveryDefinition(view),
   ];
 }

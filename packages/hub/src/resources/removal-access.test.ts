@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   type Application,
   applications,
-  clusterRoleBindings,
   isStatusError,
   type KubeObject,
   type ObjectClient,
   type Site,
   sites,
 } from '@selvedge/api';
-import { createLogger } from '@selvedge/api/node';
-import { type ApiServer, createApiServer } from '@selvedge/apiserver';
-import { openSqliteStore } from '@selvedge/store';
-import { FakeClock } from '@selvedge/testkit';
-import { hubDefaultAccess, hubResourceDefinitions, sensitiveResources } from './index.ts';
+import { ResourceLab } from './testing/resource-lab.ts';
 
-const clock = new FakeClock();
-const logger = createLogger({ level: 'silent' });
 const digest = `sha256:${'a'.repeat(64)}`;
 const where = { namespace: 'default', name: 'till' };
 const finalizers = ['selvedge.dev/removal'];
@@ -33,34 +23,12 @@ const till: Application = {
     placement: { siteSelector: {} },
   },
 };
-const stack = new AsyncDisposableStack();
-let api: ApiServer;
+let lab: ResourceLab;
 let admin: ObjectClient;
 
 before(async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'selvedge-removal-access-'));
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
-  const keys = { active: new Uint8Array(32), others: [] };
-  const path = join(directory, 'store.db');
-  const store = await openSqliteStore({ path, keys, sensitiveResources, clock, logger });
-  stack.defer(() => store.close());
-  const definitions = hubResourceDefinitions({
-    fleet: store.fleet,
-    objects: store.objects,
-    clock,
-    connectedWithinSeconds: 60,
-    issueEnrollmentToken: (token) => Promise.resolve(token),
-    client: () => admin,
-  });
-  api = await createApiServer({
-    definitions,
-    defaultAccess: hubDefaultAccess,
-    store: store.objects,
-    clock,
-    logger,
-  });
-  stack.defer(() => api.close());
-  admin = api.client({ name: 'root', groups: ['system:masters'] });
+  lab = await ResourceLab.start();
+  ({ admin } = lab);
   for (const [name, role] of [
     ['ed', 'edit'],
     ['fleet', 'selvedge:fleet-admin'],
@@ -69,13 +37,7 @@ before(async () => {
     ['ann', 'selvedge:fleet-admin'],
     ['ann', 'selvedge:release-approver'],
   ] as const) {
-    await admin.create(clusterRoleBindings, {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: `${name}-${role}` },
-      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name }],
-      roleRef: { kind: 'ClusterRole', apiGroup: 'rbac.authorization.k8s.io', name: role },
-    } as never);
+    await lab.bind(name, role);
   }
   const application = await admin.create<Application>(applications, till);
   const heldRemoval = {
@@ -96,11 +58,11 @@ before(async () => {
   });
 });
 
-after(() => stack.disposeAsync());
+after(() => lab[Symbol.asyncDispose]());
 
 /** What keeps the user from the change; '' when nothing does. */
 async function refusal(user: string, patch: object, resource = applications): Promise<string> {
-  const client = api.client({ name: user, groups: ['system:authenticated'] });
+  const client = lab.as(user);
   const name = resource === applications ? where : { name: 'shop-1' };
   try {
     await client.mergePatch(resource, name, patch);
@@ -137,7 +99,7 @@ describe('a held removal', () => {
 
   test('is not forestalled by an Application that is made with a wide guard', async () => {
     const make = (user: string, guard: object) =>
-      api.client({ name: user, groups: ['system:authenticated'] }).create<Application>(applications, {
+      lab.as(user).create<Application>(applications, {
         ...till,
         metadata: { namespace: 'default', name: `wide-${user}` },
         spec: { ...till.spec, removal: { guard } },
@@ -153,7 +115,7 @@ describe('a held removal', () => {
       [applications, where],
       [sites, { name: 'shop-1' }],
     ] as const) {
-      const client = api.client(user);
+      const client = lab.api.client(user);
       const patched = await client.mergePatch<KubeObject>(ref, name, {
         metadata: { finalizers: null, annotations: { by: 'patch' } },
       });

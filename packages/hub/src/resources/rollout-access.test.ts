@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   type Application,
   applications,
-  clusterRoleBindings,
-  clusterRoles,
   isStatusError,
   type ObjectClient,
   type Release,
@@ -19,59 +14,22 @@ import {
   releases,
   rollouts,
 } from '@selvedge/api';
-import { createLogger } from '@selvedge/api/node';
-import { type ApiServer, createApiServer } from '@selvedge/apiserver';
-import { openSqliteStore } from '@selvedge/store';
-import { FakeClock } from '@selvedge/testkit';
-import { hubDefaultAccess, hubResourceDefinitions, sensitiveResources } from './index.ts';
+import { ResourceLab } from './testing/resource-lab.ts';
 
-const clock = new FakeClock();
-const logger = createLogger({ level: 'silent' });
-const administrator = { name: 'root', groups: ['system:masters'] };
 const digest = `sha256:${'a'.repeat(64)}`;
 const where = { namespace: 'default', name: 'till-1' };
 
-let api: ApiServer;
+let lab: ResourceLab;
 let admin: ObjectClient;
 let url: string;
-const stack = new AsyncDisposableStack();
 
 before(async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'selvedge-access-'));
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
-  const keys = { active: new Uint8Array(32), others: [] };
-  const store = await openSqliteStore({
-    path: join(directory, 'store.db'),
-    keys,
-    sensitiveResources,
-    clock,
-    logger,
-  });
-  stack.defer(() => store.close());
-  const definitions = hubResourceDefinitions({
-    fleet: store.fleet,
-    objects: store.objects,
-    clock,
-    connectedWithinSeconds: 60,
-    issueEnrollmentToken: (token) => Promise.resolve(token),
-    client: () => api.client(administrator),
-  });
-  api = await createApiServer({
-    definitions,
-    defaultAccess: hubDefaultAccess,
-    store: store.objects,
-    clock,
-    logger,
-  });
-  stack.defer(() => api.close());
-  admin = api.client(administrator);
+  lab = await ResourceLab.start();
+  ({ admin } = lab);
   // Nobody has this by default: `edit` reads releases only.
-  await admin.create(clusterRoles, {
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: 'ClusterRole',
-    metadata: { name: 'release-editor' },
-    rules: [{ verbs: ['patch', 'update'], apiGroups: ['selvedge.dev'], resources: ['releases'] }],
-  } as never);
+  await lab.makeRole('release-editor', [
+    { verbs: ['patch', 'update'], apiGroups: ['selvedge.dev'], resources: ['releases'] },
+  ]);
   for (const [name, role] of [
     ['ed', 'release-editor'],
     ['ada', 'release-editor'],
@@ -79,29 +37,23 @@ before(async () => {
     ['ada', 'admin'],
     ['ann', 'selvedge:release-approver'],
   ] as const) {
-    await admin.create(clusterRoleBindings, {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: `${name}-${role}` },
-      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name }],
-      roleRef: { kind: 'ClusterRole', apiGroup: 'rbac.authorization.k8s.io', name: role },
-    } as never);
+    await lab.bind(name, role);
   }
   const http = createServer((req, res) => {
     const name = String(req.headers['x-user']);
-    void api.handle(req, res, { certificateUser: { name, groups: ['system:authenticated'] } });
+    void lab.api.handle(req, res, { certificateUser: { name, groups: ['system:authenticated'] } });
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  stack.defer(async () => {
+  lab.defer(async () => {
     http.closeAllConnections();
     await new Promise((resolve) => http.close(resolve));
   });
   url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
 });
 
-after(() => stack.disposeAsync());
+after(() => lab[Symbol.asyncDispose]());
 
-const as = (name: string) => api.client({ name, groups: ['system:authenticated'] });
+const as = (name: string) => lab.as(name);
 
 async function makeRollout(spec: Partial<RolloutSpec> = {}): Promise<void> {
   if (await admin.find(rollouts, where)) await admin.delete(rollouts, where);
@@ -426,7 +378,7 @@ describe('releases/lift', () => {
     assert.equal(body.kind, 'Release');
     const { status } = await admin.get<Release>(releases, release);
     assert.equal(status?.condemned, undefined);
-    assert.deepEqual(status?.lifted, { time: clock.now().toISOString(), by: 'ann' });
+    assert.deepEqual(status?.lifted, { time: lab.clock.now().toISOString(), by: 'ann' });
     const condition = status?.conditions?.find(({ type }) => type === 'Condemned');
     assert.equal(condition?.status, 'False');
     assert.match(condition?.message ?? '', /Lifted by ann: the registry was down\..*Rollout till-1/);

@@ -17,6 +17,7 @@ import { evidenceOf } from '../rollout/evidence.ts';
 import { deliveryState } from './delivery-object.ts';
 import { type FleetView, withStatus } from './fleet-view.ts';
 import { requestRecovery, type RecoveryOptions } from './request-recovery.ts';
+import { validateDepot } from './validate-depot.ts';
 import { validateNodeGroups } from './validate-node-groups.ts';
 import { validateDuration } from './validate-strategy.ts';
 import { validateWindows } from './validate-windows.ts';
@@ -27,9 +28,14 @@ export const maxSiteNameLength = 63;
 export interface SiteOptions extends Pick<RecoveryOptions, 'client'> {
   /** `sites/NAME/proxy`; absent: not served. */
   readonly siteProxy?: ConnectSubresource;
+  /** `sites/NAME/export`; absent: not served. */
+  readonly siteExport?: ConnectSubresource;
 }
 
-export function siteDefinition(view: FleetView, { client, siteProxy }: SiteOptions): ResourceDefinition {
+export function siteDefinition(
+  view: FleetView,
+  { client, siteProxy, siteExport }: SiteOptions,
+): ResourceDefinition {
   const { fleet, clock } = view;
   const recoverBy = (action: 'Adopt' | 'Override'): SubresourceAction => ({
     kind: { group: 'selvedge.dev', version: 'v1alpha1', kind: 'Site' },
@@ -48,7 +54,7 @@ export function siteDefinition(view: FleetView, { client, siteProxy }: SiteOptio
     admit: admitRemoval(sites),
     decorate: (objects) => decorateSites(objects as readonly Site[], view),
     actions: { adopt: recoverBy('Adopt'), override: recoverBy('Override') },
-    ...(siteProxy ? { connect: { proxy: siteProxy } } : {}),
+    connect: { ...(siteProxy ? { proxy: siteProxy } : {}), ...(siteExport ? { export: siteExport } : {}) },
     columns: [
       {
         name: 'Connectivity',
@@ -147,6 +153,7 @@ function validateSite({ metadata, spec }: Site): FieldError[] {
   errors.push(...validateDuration(spec?.connectivity?.expected, 'spec.connectivity.expected'));
   errors.push(...validateWindows(spec ?? {}, 'spec'));
   errors.push(...validateNodeGroups(spec?.nodeGroups, 'spec.nodeGroups'));
+  errors.push(...validateDepot(spec?.depot, 'spec.depot'));
   for (const name of Object.keys(spec?.variables ?? {})) {
     if (!isVariableName(name)) {
       errors.push(

@@ -599,6 +599,37 @@ describe('a site that tells of progress without end', () => {
       assert.equal(tried.isCondemned(digestOf('a')), true);
     }
   });
+
+  test('what only the site lacks pauses and condemns nothing, before and after the release ran there', () => {
+    const ran = { activatedTime: '2026-01-01T00:00:30.000Z' };
+    for (const reason of [
+      'VariableUndefined',
+      'SecretMissing',
+      'NotRendered',
+      'OverrideInvalid',
+      'NoNodeGroup',
+    ]) {
+      for (const report of [
+        { state: 'Refused', reason },
+        { state: 'Refused', reason, ...ran },
+        // The site took it for not healthy in the end.
+        { state: 'Failed', reason, wentBack: 'Unhealthy', ...ran },
+      ] as const) {
+        const fleet = started();
+        renew(fleet, report, 1);
+        assert.equal(fleet.status?.phase, 'Paused', JSON.stringify(report));
+        assert.match(fleet.status?.message ?? '', /no fault of the release/);
+        assert.equal(fleet.isCondemned(digestOf('a')), false);
+      }
+      const late = started();
+      renew(late, { state: 'Activating', reason, ...ran }, 60);
+      assert.equal(late.status?.phase, 'Paused', reason);
+      assert.equal(late.status?.failures?.[0]?.reason, reason);
+    }
+    const faulty = started();
+    renew(faulty, { state: 'Refused', reason: 'Unsupported' }, 1);
+    assert.equal(faulty.isCondemned(digestOf('a')), true);
+  });
 });
 
 describe('prepare, then activate', () => {

@@ -1,6 +1,12 @@
 import type { ItemTerms, ReleaseName, RolloutStatus, RolloutStrategy } from '@selvedge/api';
 import type { DeliveryRow, RolloutMember } from '@selvedge/store';
 
+/** Why a site cannot be given a release, for a reason of its own. */
+export interface SiteLack {
+  readonly reason: 'VariableUndefined' | 'NoNodeGroup' | 'OverrideInvalid' | 'NotRendered';
+  readonly message: string;
+}
+
 /** What the engine has to know of a site. Instants are milliseconds since 1970. */
 export interface SiteFacts {
   readonly name: string;
@@ -15,6 +21,8 @@ export interface SiteFacts {
   readonly variables: ReadonlySet<string>;
   /** Names of the groups of its nodes. */
   readonly nodeGroups: ReadonlySet<string>;
+  /** What it lacks for the release of the rollout, where that depends on overrides and declared variables; absent: nothing. */
+  readonly lack?: SiteLack;
   /**
    * Why nothing that the hub wants is followed there, though it is in touch: a hold of the whole site (by the hub or a person), a
    * state that it refuses, a hub that is behind it. Such a site is neither pending nor failed.

@@ -12,8 +12,8 @@ import { siteLack } from './site-lack.ts';
  * - pending, prepared: in touch, and may still answer; `deadline` is when it will have failed.
  * - held: in touch, but a person, or the Site, holds changes back there, or it follows another state.
  * - away, overdue: silent, so nothing follows from its silence.
- * - blocked: it cannot take the release, for a reason of its own: a variable or node group is missing, its disk is too
- *   small, its link too slow.
+ * - blocked: it cannot take the release, for a reason of its own: a variable, Secret or node group is missing, its labels select overrides
+ *   that nobody made ready for it, its disk is too small, its link too slow.
  *   That counts for pausing, and is no evidence against the release.
  */
 export type SiteVerdict =
@@ -43,11 +43,25 @@ export function judgeSite(site: SiteFacts, row: DeliveryRow | undefined, input: 
   }
 }
 
-/** What the site itself lacks for a release that it never tried. */
-const ownLacks: ReadonlySet<string | undefined> = new Set(['InsufficientSpace', 'PrepareDeadlineExceeded']);
+type Report = NonNullable<DeliveryRow['report']>;
 
-function isOwnLack({ state, reason, activatedTime }: NonNullable<DeliveryRow['report']>): boolean {
-  return state === 'Failed' && activatedTime === undefined && ownLacks.has(reason);
+/** What the site itself lacks for a release that it never tried. */
+const lacksBeforeTrial: ReadonlySet<string | undefined> = new Set([
+  'InsufficientSpace',
+  'PrepareDeadlineExceeded',
+]);
+/** What its labels, variables, Secrets and node groups lack, whenever they came to: another site with the same release has them. */
+const siteLacks: ReadonlySet<string | undefined> = new Set([
+  'VariableUndefined',
+  'SecretMissing',
+  'NotRendered',
+  'OverrideInvalid',
+  'NoNodeGroup',
+]);
+
+function isOwnLack({ state, reason, activatedTime }: Report): boolean {
+  if (siteLacks.has(reason)) return true;
+  return state === 'Failed' && activatedTime === undefined && lacksBeforeTrial.has(reason);
 }
 
 function judgeUnassigned(site: SiteFacts, row: DeliveryRow | undefined, input: RolloutInput): SiteVerdict {
@@ -78,10 +92,11 @@ function judgeUnanswered(site: SiteFacts, row: DeliveryRow): SiteVerdict {
     const last = report ? `; it last said ${report.state}${report.message ? `: ${report.message}` : ''}` : '';
     // It took the release in and did not get far enough: as when it says so itself.
     const isSlow = report !== undefined && deadline.toDo === 'prepare';
+    const isLacking = report !== undefined && isOwnLack(report);
     const reason = isSlow ? 'PrepareDeadlineExceeded' : 'DeadlineExceeded';
     return {
-      verdict: isSlow ? 'blocked' : 'failed',
-      reason: report?.state === 'Degraded' ? (report.reason ?? 'Degraded') : reason,
+      verdict: isSlow || isLacking ? 'blocked' : 'failed',
+      reason: report?.state === 'Degraded' || isLacking ? (report.reason ?? 'Degraded') : reason,
       message: `did not ${deadline.toDo} within ${deadline.seconds}s in touch with the hub${last}`,
     };
   }

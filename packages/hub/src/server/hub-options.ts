@@ -7,11 +7,20 @@ import {
   type AuthenticationOptions,
   resolveAuthenticationOptions,
 } from './authentication-options.ts';
+import type { AwsKeys } from '../credentials/ecr-token.ts';
 import type { RemovalLimits } from '../removal/judge-removal.ts';
+import type { EcrFlags } from './ecr-options.ts';
 import { HubOptionError } from './hub-option-error.ts';
 import { type PeerFlags, resolvePeerUrl } from './peer-options.ts';
 import { type RegistryFlags, type RegistryOptions, resolveRegistryOptions } from './registry-options.ts';
+import {
+  type RegistryStorageFlags,
+  type RegistryStorageOptions,
+  resolveRegistryStorage,
+} from './registry-storage-options.ts';
 import { type RemovalFlags, resolveRemovalOptions } from './removal-options.ts';
+import type { SourceHostRules } from '../sources/source-hosts.ts';
+import { resolveSourceOptions, type SourceFlags } from './source-options.ts';
 import { resolveStoreOptions, type StoreFlags, type StoreOptions } from './store-options.ts';
 import { resolveServingOptions, type ServingFlags, type ServingOptions } from './serving-options.ts';
 
@@ -24,7 +33,10 @@ export interface HubOptions
     StoreFlags,
     RemovalFlags,
     PeerFlags,
-    RegistryFlags {
+    RegistryFlags,
+    RegistryStorageFlags,
+    SourceFlags,
+    EcrFlags {
   /** Data directory; made when missing. */
   readonly data: string;
   /** HOST:PORT, default 0.0.0.0:6480. Port 0: any free one. */
@@ -45,6 +57,11 @@ export interface ResolvedHubOptions {
   readonly store: StoreOptions;
   readonly removalLimits: RemovalLimits;
   readonly registries: RegistryOptions;
+  readonly registryStorage: RegistryStorageOptions;
+  readonly sourceHosts: SourceHostRules;
+  readonly helmProgram: string | undefined;
+  readonly allowsRenderNetwork: boolean;
+  readonly awsKeys: AwsKeys | undefined;
   readonly dataDirectory: string;
   readonly host: string;
   readonly port: number;
@@ -81,6 +98,15 @@ export function resolveHubOptions(options: HubOptions): ResolvedHubOptions {
     store: resolveStoreOptions(options),
     removalLimits: resolveRemovalOptions(options),
     registries: resolveRegistryOptions(options),
+    registryStorage: resolveRegistryStorage(options, {
+      dataDirectory: resolve(options.data),
+      isShared: options.store !== undefined,
+      insecureRegistries: options.insecureRegistry ?? [],
+    }),
+    sourceHosts: resolveSourceOptions(options),
+    helmProgram: options.helmProgram,
+    allowsRenderNetwork: options.allowRenderNetwork ?? false,
+    awsKeys: options.awsKeys,
     ...parseListen(options.listen ?? '0.0.0.0:6480'),
     advertise: (options.advertise ?? []).map(parseAdvertise),
     peerUrl: resolvePeerUrl(options),

@@ -1,5 +1,11 @@
 import type { Clock, Logger } from '@selvedge/api';
+import type { RegistryLogins } from '../credentials/registry-logins.ts';
+import { ImageRepositories, type OwnImages } from '../registry/image-repositories.ts';
 import { ImageSizes } from '../registry/image-sizes.ts';
+import type { ImageResolver } from '../images/image-resolver.ts';
+import { RegistryImageResolver } from '../images/registry-image-resolver.ts';
+import { RegistryArtifacts } from '../registry/registry-artifacts.ts';
+import type { ArtifactRegistry } from '../sources/artifact-registry.ts';
 import { HubOptionError } from './hub-option-error.ts';
 
 /** Whether and how image registries are asked for sizes, as on the command line. */
@@ -40,9 +46,32 @@ function checkHosts(flag: string, registries: readonly string[]): void {
   }
 }
 
-export function openImageSizes(
-  { areAsked, ...registries }: RegistryOptions,
-  { clock, logger }: { clock: Clock; logger: Logger },
-): ImageSizes | undefined {
-  return areAsked ? new ImageSizes({ ...registries, clock, logger }) : undefined;
+/** Everything by which the hub reads images elsewhere. */
+export interface HubImages {
+  /** Also of sources and exports that name a registry themselves: they are read whatever `--no-registry-lookup` says. */
+  readonly repositories: ImageRepositories;
+  /** Absent: sizes are not looked up. */
+  readonly sizes: ImageSizes | undefined;
+  /** Absent: tags are not resolved. */
+  readonly resolver: ImageResolver | undefined;
+  readonly artifacts: ArtifactRegistry;
+}
+
+export function openHubImages(
+  { areAsked, insecureRegistries, privateRegistries }: RegistryOptions,
+  context: {
+    readonly logins: RegistryLogins | undefined;
+    readonly own: OwnImages | undefined;
+    readonly clock: Clock;
+    readonly logger: Logger;
+  },
+): HubImages {
+  const { logins, own, clock, logger } = context;
+  const repositories = new ImageRepositories({ insecureRegistries, privateRegistries, logins, own });
+  return {
+    repositories,
+    sizes: areAsked ? new ImageSizes({ repositories, clock, logger }) : undefined,
+    resolver: areAsked ? new RegistryImageResolver({ repositories, clock, logger }) : undefined,
+    artifacts: new RegistryArtifacts(repositories),
+  };
 }

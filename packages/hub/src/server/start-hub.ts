@@ -2,13 +2,18 @@ import type { ObjectClient } from '@selvedge/api';
 import { createApiServer, startHttpsServer } from '@selvedge/apiserver';
 import type { FleetStore } from '@selvedge/store';
 import { startStoreUpkeep } from '../backup/store-upkeep.ts';
+import { ExportEndpoint } from '../carry/export-endpoint.ts';
+import { SiteExporter } from '../carry/site-exporter.ts';
 import { runTokenSecretController, startControllers } from '../controllers/index.ts';
+import { openRegistryLogins } from '../credentials/open-registry-logins.ts';
+import { SealedValues } from '../credentials/sealed-values.ts';
 import { tokenIssuer } from '../gateway/enrollment-token-text.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { lockDataDirectory } from '../identity/data-lock.ts';
 import { openHubIdentity } from '../identity/hub-identity.ts';
 import { openPrivateDirectory } from '../identity/private-file.ts';
 import { watchFiles } from '../identity/watch-files.ts';
+import { HubRegistry } from '../registry/hub-registry.ts';
 import { hubDefaultAccess, hubResourceDefinitions } from '../resources/index.ts';
 import { openHubAuthentication } from './hub-authentication.ts';
 import {
@@ -19,15 +24,22 @@ import {
   type ResolvedHubOptions,
   resolveHubOptions,
 } from './hub-options.ts';
+import { SourceCounts } from '../sources/source-counts.ts';
+import { WebhookEndpoint } from '../sources/webhooks/webhook-endpoint.ts';
 import { HubTls } from './hub-tls.ts';
+import { addWebhookMetrics } from './webhook-metrics.ts';
 import { listenError } from './listen-error.ts';
 import { addLinkMetrics } from './link-metrics.ts';
 import { addFleetMetrics } from './fleet-metrics.ts';
+import { ecrAccess } from './ecr-options.ts';
 import { openAuditLog } from './open-audit-log.ts';
 import { openHubStore } from './open-hub-store.ts';
-import { openImageSizes } from './registry-options.ts';
+import { openHubImages } from './registry-options.ts';
+import { addSourceMetrics } from './source-metrics.ts';
+import { openSourceAccess } from './source-options.ts';
 import { renewPeriodically } from './renew-periodically.ts';
 import { peersOf } from './peer-options.ts';
+import { addRegistryMetrics } from './registry-metrics.ts';
 import { addRolloutMetrics } from './rollout-metrics.ts';
 
 /** A hub that serves. */
@@ -73,8 +85,25 @@ async function startParts(
   started.defer(() => store.close());
   const { fleet } = store;
 
+  const logins = openRegistryLogins({ client: () => api.client(gatewayUser), clock });
   // Known only when the listener has its port, asked for only later.
   let advertised: readonly string[] = [];
+  const registry = new HubRegistry({
+    storage: options.registryStorage,
+    isShared: options.store.url !== undefined,
+    api: () => api,
+    client: () => api.client(gatewayUser),
+    fleet,
+    hubId: identity.hubId,
+    uploadKey: identity.fleetKey.derive('selvedge registry uploads v1'),
+    // Images may be resolved before the listener has its port, which mostly is known anyhow.
+    hubUrls: () => (advertised.length > 0 ? advertised : hubUrls(options, options.port)),
+    authenticateAgent: (authorization) => gateway.authenticateAgent(authorization),
+    clock,
+    logger,
+    random,
+  });
+  const images = openHubImages(options.registries, { logins, own: registry.own, clock, logger });
   const definitions = hubResourceDefinitions({
     fleet,
     objects: store.objects,
@@ -83,7 +112,24 @@ async function startParts(
     issueEnrollmentToken: tokenIssuer({ identity, clock, hubUrls: () => advertised }),
     client: () => api.client(gatewayUser),
     siteProxy: { connect: (request) => gateway.link.connect(request) },
-    imageSizes: openImageSizes(options.registries, { clock, logger }),
+    siteExport: new ExportEndpoint({
+      client: () => api.client(gatewayUser),
+      exporter: new SiteExporter({
+        fleet,
+        instance: store.instance,
+        identity,
+        sealed: new SealedValues({
+          client: { find: (resource, name) => api.client(gatewayUser).find(resource, name) },
+          identity,
+          clock,
+        }),
+        images: images.repositories,
+        clock,
+      }),
+      logger,
+    }),
+    imageSizes: images.sizes,
+    imageResolver: images.resolver,
   });
   const stopAuthentication = new AbortController();
   const authentication = await openHubAuthentication({
@@ -118,13 +164,35 @@ async function startParts(
   });
   started.defer(() => api.close());
 
+  const sourceCounts = new SourceCounts();
   // Of the hubs on one database only one runs controllers; the others wait for it to go.
   const stopControllers = new AbortController();
   const controllers = store.whileLeading(stopControllers.signal, (signal) => {
     const client = api.client(controllersUser);
     const { removalLimits } = options;
-    const shared = { client, fleet, clock, logger, connectedWithinSeconds, removalLimits, signal };
-    return startControllers(shared).stopped;
+    const { sealedVersion } = identity;
+    const ecr = ecrAccess(options);
+    const sealing = { sealedVersion, ecr };
+    const shared = {
+      client,
+      fleet,
+      clock,
+      logger,
+      connectedWithinSeconds,
+      removalLimits,
+      signal,
+      ...sealing,
+    };
+    const { resolver, artifacts } = images;
+    const { helmProgram, allowsRenderNetwork } = options;
+    const access = { dataDirectory, client, artifacts, helmProgram, allowsRenderNetwork, clock, logger };
+    const sources = { ...openSourceAccess(options.sourceHosts, access), counts: sourceCounts };
+    const controllers = startControllers({
+      ...shared,
+      sources,
+      ...(resolver ? { imageResolver: resolver } : {}),
+    });
+    return Promise.all([controllers.stopped, registry.collectPeriodically(signal)]).then(() => undefined);
   });
   started.defer(() => {
     stopControllers.abort();
@@ -152,20 +220,28 @@ async function startParts(
     connectedWithinSeconds,
     gateway,
   });
+  addRegistryMetrics(api.metrics.registry, registry.counts);
   addLinkMetrics(api.metrics.registry, gateway.link);
+  addSourceMetrics(api.metrics.registry, sourceCounts);
   addRolloutMetrics(api.metrics.registry, { objects: store.objects, fleet, clock });
 
   const names = certificateNames(options);
   const tls = new HubTls({ identity, names, files: options.authentication, clock, logger });
   const { host, port } = options;
+  const webhooks = new WebhookEndpoint({ client: api.client(gatewayUser), clock, logger });
+  started.defer(() => webhooks.close());
+  addWebhookMetrics(api.metrics.registry, webhooks);
   const listener = await startHttpsServer({
     host,
     port,
     tls: await tls.open(),
-    handle: (req, res, peer) =>
-      gateway.owns(req.url ?? '/')
-        ? gateway.handle(req, res)
-        : api.handle(req, res, peer.user ? { certificateUser: peer.user } : {}),
+    handle: (req, res, peer) => {
+      const path = req.url ?? '/';
+      if (gateway.owns(path)) return gateway.handle(req, res);
+      if (webhooks.owns(path)) return webhooks.handle(req, res);
+      if (registry.owns(path)) return registry.handle(req, res, peer.user);
+      return api.handle(req, res, peer.user ? { certificateUser: peer.user } : {});
+    },
     maxConnections: serving.maxConnections,
     clock,
     logger,

@@ -26,8 +26,12 @@ export interface RawRequest {
 }
 
 export interface Download {
+  /** Default: GET. */
+  readonly method?: 'GET' | 'POST';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
   /** Longest silence before the connection counts as dead; 0: any. */
   readonly idleMilliseconds: number;
   readonly signal: AbortSignal;
@@ -38,7 +42,7 @@ export interface HttpClient extends ObjectClient {
   readonly server: string;
   /** Any request of the API, as a POST to a subresource. Throws StatusError. */
   request<T>(request: RawRequest): Promise<T>;
-  /** Body of a GET as it comes, for an answer that is no object; ends quietly when the signal fires. Throws StatusError. */
+  /** Body of an answer as it comes, for an answer that is no object; ends quietly when the signal fires. Throws StatusError. */
   download(request: Download): AsyncIterable<Uint8Array>;
   /** Ends idle connections and lets running requests finish; watches have to be ended by their signal. */
   close(): Promise<void>;

@@ -26,10 +26,12 @@ export interface HttpConnection {
     body?: unknown;
     contentType?: string;
   }): Promise<unknown>;
-  /** Body of a GET as it comes; ends quietly when the signal fires. */
+  /** Body of an answer as it comes; ends quietly when the signal fires. */
   stream(request: {
+    method?: 'GET' | 'POST';
     path: string;
     query: Query;
+    body?: unknown;
     /** Longest silence before the connection counts as dead. */
     idleMilliseconds: number;
     signal: AbortSignal;
@@ -100,8 +102,12 @@ class UndiciConnection implements HttpConnection {
     let body: Dispatcher.ResponseData['body'] | undefined;
     try {
       const answer = await this.#send(request.path, request.query, {
-        method: 'GET',
-        headers: this.#headers,
+        method: request.method ?? 'GET',
+        headers:
+          request.body === undefined
+            ? this.#headers
+            : { ...this.#headers, 'content-type': 'application/json' },
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
         bodyTimeout: request.idleMilliseconds,
         signal: request.signal,
       });

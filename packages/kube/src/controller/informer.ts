@@ -15,7 +15,7 @@ import { backoffMilliseconds } from './backoff.ts';
 import { keyOfName, keyOfObject } from './object-key.ts';
 
 export interface InformerOptions {
-  readonly client: ObjectClient;
+  readonly client: Pick<ObjectClient, 'list' | 'watch'>;
   readonly resource: ResourceRef;
   /** Absent: all namespaces. */
   readonly namespace?: string;

@@ -5,7 +5,7 @@ import type { ApplySet } from './apply/apply-set.ts';
 import type { ApplyContext } from './apply/object-applier.ts';
 import { Pruner } from './apply/pruner.ts';
 import { ReleaseApplier } from './apply/release-applier.ts';
-import { applicationOf } from './release/plan-release.ts';
+import { applicationOf } from '../resolve-for-site.ts';
 import { type ObjectRef, refKey } from './release/planned-object.ts';
 import { missingRefs, unitedRefs } from './release/release-difference.ts';
 import type { Plan } from './release/release-plans.ts';
@@ -77,6 +77,8 @@ export class Activation {
     record.applied = this.#applied.digests(refs);
     record.appliedKey = plan.key;
     record.appliedPlan = plan.planDigest;
+    if (plan.pull === undefined) delete record.appliedPull;
+    else record.appliedPull = plan.pull.digest;
     await records.save(record);
     this.#applier = undefined;
     observer.invalidate(record.uid);
@@ -90,6 +92,18 @@ export class Activation {
     const signal = AbortSignal.any([this.#site.signal, this.#superseded.signal]);
     await this.#parent.write(record, record.members, signal);
     if (succeeded !== undefined) record.toldSucceeded = succeeded;
+  }
+
+  /** Applies objects that the release may not have had before. */
+  async add(plan: Plan, refs: readonly ObjectRef[]): Promise<void> {
+    const record = this.#record;
+    const signal = AbortSignal.any([this.#site.signal, this.#superseded.signal]);
+    if (missingRefs(refs, record.members).length > 0) {
+      record.members = unitedRefs(record.members, refs);
+      await this.#site.records.save(record);
+      await this.#parent.write(record, record.members, signal);
+    }
+    await this.correct(plan, refs);
   }
 
   /** Applies some objects of the release again. */

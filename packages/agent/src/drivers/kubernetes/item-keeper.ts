@@ -8,13 +8,14 @@ import { problemOf } from './apply/apply-problem.ts';
 import { driftedOf, DriftCorrections, shownDriftOf } from './apply/drift-corrections.ts';
 import { StuckPods } from './apply/stuck-pods.ts';
 import { findProblem, formerNotRemoved, notObserved } from './observation-problem.ts';
-import { isCurrent, isJob, trialMs, withFinishedJobs } from './observation-view.ts';
+import { isCurrent, trialMs, withFinishedJobs } from './observation-view.ts';
 import type { ItemObservation, TrackedItem } from './observe/observer.ts';
 import { Preparation } from './preparation.ts';
-import { applicationOf } from './release/plan-release.ts';
-import { refKey } from './release/planned-object.ts';
-import { missingRefs, unitedRefs } from './release/release-difference.ts';
-import { type Plan, ReleasePlans } from './release/release-plans.ts';
+import { applicationOf } from '../resolve-for-site.ts';
+import { type Plan, type PlanValues, ReleasePlans } from './release/release-plans.ts';
+import { usableLogins } from './release/pull-secrets.ts';
+import { renewPulls } from './renew-pulls.ts';
+import { completeRecord, runningDigest } from './state/record-facts.ts';
 import {
   applyTask,
   correctTask,
@@ -24,7 +25,7 @@ import {
   type SiteCluster,
   tellTask,
 } from './site-cluster.ts';
-import { type ItemRecord, type ReleaseRef, refOf, releaseKey } from './state/item-record.ts';
+import { type ItemRecord, recoveredRef, type ReleaseRef, refOf, releaseKey } from './state/item-record.ts';
 
 /** A healthy release is called degraded when it was not whole for so long: pods come and go. */
 const degradedAfterMs = 10_000;
@@ -96,7 +97,8 @@ export class ItemKeeper {
   want(item: DriverItem, now: number): void {
     const before = this.#wanted;
     this.#wanted = item;
-    const isSameRelease = before && releaseKey(refOf(before)) === releaseKey(refOf(item));
+    const isSameRelease =
+      before && releaseKey(refOf(before, this.record)) === releaseKey(refOf(item, this.record));
     if (!isSameRelease) this.#preparation.cancel();
     if (isSameRelease && before.item.epoch === item.item.epoch) return;
     this.#wantedSince = now;
@@ -127,8 +129,9 @@ export class ItemKeeper {
       return;
     }
     this.#prepareWanted(now);
+    this.#preparation.bringInBackground();
     this.#converge(now);
-    this.#plans.keepOnly([this.record.active, this.#wanted && refOf(this.#wanted)]);
+    this.#plans.keepOnly([this.record.active, this.#wanted && refOf(this.#wanted, this.record)]);
   }
 
   /** What the cluster knows of the item, when this agent does not: its disk was lost. */
@@ -143,7 +146,7 @@ export class ItemKeeper {
       const ran = succeeded?.split(' ')[0];
       const wanted = this.#wanted;
       if (wanted?.item.digest === memory.digest) {
-        record.active = refOf(wanted);
+        record.active = recoveredRef(wanted, record);
         if (memory.activatedTime !== undefined) record.activatedTime = memory.activatedTime;
         // All of it was there: what was changed since is drift, and dealt with as that.
         if (succeeded === releaseKey(record.active)) {
@@ -180,9 +183,9 @@ export class ItemKeeper {
     const { active, appliedPlan } = this.record;
     if (this.#isApplied && active?.item.digest === wanted.item.digest && appliedPlan === plan.planDigest) {
       // Values changed that this release does not use.
-      this.record.active = refOf(wanted);
+      this.record.active = refOf(wanted, this.record);
       this.record.appliedKey = plan.key;
-    } else if (wanted.mayActivate && this.#isKnown) this.#activate(refOf(wanted));
+    } else if (wanted.mayActivate && this.#isKnown) this.#activate(refOf(wanted, this.record));
   }
 
   #activate(ref: ReleaseRef): void {
@@ -219,6 +222,7 @@ export class ItemKeeper {
       tasks.begin(applyTask(record.uid), () => this.#activation.carryOut(plan));
       return;
     }
+    this.#renewPulls(plan);
     const seen = this.#site.observer.find(record.uid);
     if (seen !== undefined) this.#observation = withFinishedJobs(record, seen);
     if (this.#observation === undefined) return;
@@ -260,9 +264,13 @@ export class ItemKeeper {
     try {
       const content = isWanted ? await wanted.manifests() : await this.#site.findManifests(ref.item.digest);
       if (content === undefined) throw new Error(`the content of ${ref.item.release} is not here`);
+      const values = this.#valuesOf(ref);
+      if (values === undefined) throw new Error(`Secrets of ${ref.item.release} are not here`);
       this.#loadError = undefined;
-      const { plan } = await this.#plans.make(ref, content, this.record.members);
-      if (plan !== undefined && this.#isRecovered) this.#completeRecord(plan);
+      const { plan } = await this.#plans.make({ ...ref, ...values }, content, this.record.members);
+      if (plan === undefined || !this.#isRecovered) return;
+      this.#isRecovered = false;
+      completeRecord(this.record, plan.objects);
     } catch (error) {
       // Also the API's faults come here; those are no lack of content.
       if (!(error instanceof StatusError))
@@ -271,13 +279,24 @@ export class ItemKeeper {
     }
   }
 
-  /** What is not there any more of a release that was whole: finished Jobs, and drift. */
-  #completeRecord({ objects }: Plan): void {
-    const { record } = this;
-    this.#isRecovered = false;
-    const refs = objects.map(({ ref }) => ref);
-    record.finished = missingRefs(refs, record.members).filter(isJob).map(refKey);
-    record.members = unitedRefs(record.members, refs);
+  /** Of the release in force; logins are those of now. */
+  #valuesOf(ref: ReleaseRef): PlanValues | undefined {
+    const { logins = [] } = this.#wanted ?? {};
+    const secrets = this.#site.findSecrets(ref.item.id, ref.secretVersions ?? {});
+    return secrets && { secrets, logins: usableLogins({ registries: ref.pulls ?? [], logins }) };
+  }
+
+  #renewPulls(plan: Plan): void {
+    const { active } = this.record;
+    const logins = active && this.#valuesOf(active)?.logins;
+    if (active === undefined || logins === undefined) return;
+    renewPulls(plan, {
+      record: this.record,
+      site: this.#site,
+      logins,
+      replan: () => this.#load(active).then(() => this.#plans.planOf(active)),
+      apply: (renewed, { refs }) => this.#activation.add(renewed, refs),
+    });
   }
 
   /** Undefined while nothing is wanted (an item that is only known from before a restart). */
@@ -285,7 +304,7 @@ export class ItemKeeper {
     const wanted = this.#wanted;
     if (!wanted) return undefined;
     const { record } = this;
-    const ref = refOf(wanted);
+    const ref = refOf(wanted, this.record);
     const key = releaseKey(ref);
     const now = this.#site.clock.now();
     const before = record.reported;
@@ -321,7 +340,7 @@ export class ItemKeeper {
     const { id, uid, epoch, release, digest } = wanted.item;
     const { logs, ...rest } = said;
     record.reported = { key, epoch, ...said, sinceTime };
-    const runningDigest = this.#runningDigest();
+    const running = runningDigest(this.record, this.#observation?.pods);
     const pods = this.#observation?.pods;
     const progress = isActive ? undefined : this.#preparation.progress;
     const drift = isActive ? this.#shownDrift() : [];
@@ -335,7 +354,7 @@ export class ItemKeeper {
       ...rest,
       ...(logs ? { logs: [...logs] } : {}),
       sinceTime,
-      ...(runningDigest === undefined ? {} : { runningDigest }),
+      ...(running === undefined ? {} : { runningDigest: running }),
       ...(pods ? { pods: { ...pods } } : {}),
       ...(progress ? { progress } : {}),
       ...(isActive && activatedTime !== undefined ? { activatedTime } : {}),
@@ -397,16 +416,6 @@ export class ItemKeeper {
     return shownDriftOf(lasting, this.record.id, fought);
   }
 
-  /** Until the active release was healthy once, what was healthy before it still runs, as far as can be told. */
-  #runningDigest(): string | undefined {
-    const { active, hasSucceeded, previousDigest } = this.record;
-    if (active === undefined || (!hasSucceeded && previousDigest !== undefined)) return previousDigest;
-    const pods = this.#observation?.pods;
-    const isRunning =
-      pods === undefined ? hasSucceeded : pods.ready > 0 || (pods.wanted === 0 && hasSucceeded);
-    return isRunning ? active.item.digest : undefined;
-  }
-
   get #recoverProblem(): Problem | undefined {
     const failure = this.#site.tasks.failureOf(recoverTask(this.record.uid));
     return this.#isKnown ? undefined : failure && problemOf(failure.error);
@@ -425,11 +434,8 @@ export class ItemKeeper {
 
   get #isWantedActive(): boolean {
     const { active } = this.record;
-    return (
-      this.#wanted !== undefined &&
-      active !== undefined &&
-      releaseKey(refOf(this.#wanted)) === releaseKey(active)
-    );
+    if (this.#wanted === undefined || active === undefined) return false;
+    return releaseKey(refOf(this.#wanted, this.record)) === releaseKey(active);
   }
 
   get #isApplied(): boolean {

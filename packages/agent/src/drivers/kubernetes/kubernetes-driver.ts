@@ -2,9 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, KubeObject, Logger, NodeGroup, SiteInventory } from '@selvedge/api';
 import type { KubeAccess } from '@selvedge/kube';
+import type { Depot } from '../../depot/depot.ts';
 import type { LinkDoor } from '../../link/link-door.ts';
 import { LookPause, settleMs } from '../look-pause.ts';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
+import { type FindSecrets, noSecrets } from '../find-secrets.ts';
 import type { Problem } from '../item-state.ts';
 import { RecordFiles } from '../record-files.ts';
 import { TaskRunner } from '../task-runner.ts';
@@ -14,12 +16,16 @@ import { Cluster } from './apply/cluster.ts';
 import { createInventoryReader, type InventoryReader } from './inventory/inventory-reader.ts';
 import { ItemKeeper } from './item-keeper.ts';
 import type { WriteGuard } from './lease/lease-guard.ts';
+import { createMirrorReader, type RunningMirrorReader } from './mirror/create-mirror-reader.ts';
 import { createObserver } from './observe/create-observer.ts';
 import type { Observer, TrackedItem } from './observe/observer.ts';
 import { type ObjectRef, refKey } from './release/planned-object.ts';
 import { Removals } from './removals.ts';
 import type { SiteCluster } from './site-cluster.ts';
 import type { ItemRecord } from './state/item-record.ts';
+
+const nodesLookMs = 500;
+const longestNodesWaitMs = 30_000;
 
 export interface KubernetesDriverOptions {
   readonly access: KubeAccess;
@@ -32,8 +38,14 @@ export interface KubernetesDriverOptions {
   readonly logger: Logger;
   /** Local content of a release that is not wanted any more but may still be in force. */
   readonly findManifests?: (digest: string) => Promise<readonly KubeObject[] | undefined>;
+  /** Values of an item's Secrets by name and version. Default: there are none. */
+  readonly findSecrets?: FindSecrets;
   /** Says whether this agent may write; absent: always. Started and stopped by its owner. */
   readonly guard?: WriteGuard;
+  /** Images of a release are brought there before it takes over; absent: the nodes fetch them themselves. */
+  readonly depot?: Depot | undefined;
+  /** Namespaces that other sites may mirror; absent: every one but the agent's own. */
+  readonly mirrorNamespaces?: readonly string[];
 }
 
 /** Runs a site's applications on Kubernetes. */
@@ -50,6 +62,7 @@ const awayGraceMs = 20_000;
 
 class KubernetesDriver implements Driver {
   readonly kind = 'Application';
+  readonly mirror: RunningMirrorReader;
   readonly #options: KubernetesDriverOptions;
   readonly #api: WatchedKubeApi;
   readonly #observer: Observer;
@@ -85,6 +98,15 @@ class KubernetesDriver implements Driver {
     this.#tasks = new TaskRunner({ clock, logger, onEnd: () => this.#pause.wakeUp() });
     this.#observer = createObserver({ api, clock, logger });
     this.#inventory = createInventoryReader({ api, clock, logger });
+    const { mirrorNamespaces: allowedNamespaces } = options;
+    this.mirror = createMirrorReader({
+      api,
+      clock,
+      logger,
+      agentNamespace: namespace,
+      ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
+      inventory: this.#inventory,
+    });
     this.#site = {
       cluster: new Cluster(
         api,
@@ -101,6 +123,10 @@ class KubernetesDriver implements Driver {
       logger,
       signal: this.#stop.signal,
       findManifests: async (digest) => await this.#findManifests(digest),
+      findSecrets: options.findSecrets ?? noSecrets,
+      depot: options.depot,
+      architectures: async (signal) => await this.#architectures(signal),
+      wakeUp: () => this.#pause.wakeUp(),
     };
     this.#removals = new Removals(this.#site, {
       recordOf: (uid) => this.#leaving.get(uid),
@@ -179,7 +205,11 @@ class KubernetesDriver implements Driver {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const watching = Promise.all([this.#observer.run(signal), this.#inventory.run(signal)]);
+    const watching = Promise.all([
+      this.#observer.run(signal),
+      this.#inventory.run(signal),
+      this.mirror.run(signal),
+    ]);
     while (!signal.aborted) {
       this.#pause.beginLook();
       let wait = probeMs;
@@ -316,6 +346,17 @@ class KubernetesDriver implements Driver {
     if (this.#reported.get(report.uid) === text) return;
     this.#reported.set(report.uid, text);
     for (const listener of this.#listeners) listener({ ...report, observedTime: now.toISOString() });
+  }
+
+  /** What is prepared right after the start is for all nodes, too. */
+  async #architectures(signal: AbortSignal): Promise<string[]> {
+    const { clock } = this.#options;
+    for (let waitedMs = 0; waitedMs < longestNodesWaitMs && !signal.aborted; waitedMs += nodesLookMs) {
+      if (this.#inventory.current() !== undefined) break;
+      await clock.sleep(nodesLookMs, signal);
+    }
+    const nodes = this.#inventory.current()?.nodes ?? [];
+    return [...new Set(nodes.flatMap((node) => node.architecture ?? []))].sort();
   }
 
   async #findManifests(digest: string): Promise<readonly KubeObject[] | undefined> {

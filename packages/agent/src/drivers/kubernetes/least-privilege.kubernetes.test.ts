@@ -3,7 +3,15 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { agentManifests, type InstallWish, type KubeObject, resolveInstall } from '@selvedge/api';
+import {
+  agentManifests,
+  defaultMirrorKinds,
+  type InstallWish,
+  type KubeObject,
+  type MirrorOrder,
+  namespaces,
+  resolveInstall,
+} from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
 import type { ClusterUnderTest } from '@selvedge/testkit';
 import { runOnKubernetes } from '../../commands/run-on-kubernetes.ts';
@@ -30,7 +38,7 @@ async function install(cluster: ClusterUnderTest, wish: InstallWish & { namespac
     if (path === undefined) continue;
     await client.request<KubeObject>({
       method: 'PATCH',
-      path: `${path.replace('NS', wish.namespace)}/${object.metadata.name}`,
+      path: `${path.replace('NS', object.metadata.namespace ?? wish.namespace)}/${object.metadata.name}`,
       query: { fieldManager: 'test', force: 'true' },
       body: object,
       contentType: 'application/apply-patch+yaml',
@@ -39,7 +47,11 @@ async function install(cluster: ClusterUnderTest, wish: InstallWish & { namespac
 }
 
 /** The agent as its pod runs it: the service account's token is all that it has. */
-async function startPod(cluster: ClusterUnderTest, hub: TestHub, namespace: string) {
+async function startPod(
+  cluster: ClusterUnderTest,
+  hub: TestHub,
+  { namespace, mirrorNamespaces }: { namespace: string; mirrorNamespaces?: readonly string[] },
+) {
   const directory = await mkdtemp(join(tmpdir(), 'selvedge-pod-'));
   const mounted = join(directory, 'service-account');
   await mkdir(mounted);
@@ -52,7 +64,7 @@ async function startPod(cluster: ClusterUnderTest, hub: TestHub, namespace: stri
   const stop = new AbortController();
   const done = runOnKubernetes(
     {
-      flags: { inCluster: true, stateSecret: true },
+      flags: { inCluster: true, stateSecret: true, ...(mirrorNamespaces ? { mirrorNamespaces } : {}) },
       environment: { KUBERNETES_SERVICE_HOST: url.hostname, KUBERNETES_SERVICE_PORT: url.port },
       serviceAccountDirectory: mounted,
       agent: {
@@ -88,7 +100,7 @@ describeOnClusters('an agent with the rights of its manifests', {}, (suite) => {
     await using hub = await TestHub.start();
     hub.assign('web', [workload({ name: 'web' }), service(), configMap('settings', { a: '1' })]);
     {
-      await using first = await startPod(cluster, hub, namespace);
+      await using first = await startPod(cluster, hub, { namespace });
       await eventually(
         async () => reportOf(hub),
         (report) => report?.state === 'Running',
@@ -98,7 +110,7 @@ describeOnClusters('an agent with the rights of its manifests', {}, (suite) => {
     }
     assert.equal(hub.enrolments.length, 1);
     const asked = hub.requests.length;
-    await using second = await startPod(cluster, hub, namespace);
+    await using second = await startPod(cluster, hub, { namespace });
     await eventually(
       async () => hub.requests[asked],
       (request) => request !== undefined,
@@ -115,7 +127,7 @@ describeOnClusters('an agent with the rights of its manifests', {}, (suite) => {
     await install(cluster, { namespace, rbac: 'minimal' });
     await using hub = await TestHub.start();
     hub.assign('web', [configMap('settings', { a: '1' })]);
-    await using pod = await startPod(cluster, hub, namespace);
+    await using pod = await startPod(cluster, hub, { namespace });
     const report = await eventually(
       async () => reportOf(hub),
       (last) => last?.reason === 'Forbidden',
@@ -123,6 +135,72 @@ describeOnClusters('an agent with the rights of its manifests', {}, (suite) => {
     );
     assert.match(report?.message ?? '', /configmaps/);
     assert.match(report?.message ?? '', /patch|create|get/);
+    void pod;
+  });
+
+  test('that has the minimal ones reads what others may mirror, a Secret by its name, and nothing beside it', async () => {
+    const { cluster } = suite();
+    const namespace = 'selvedge-mirror';
+    const mirrorNamespaces = ['mirrored'];
+    const client = cluster.client();
+    for (const name of ['mirrored', 'private']) {
+      await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    }
+    const inMirrored = async (path: string, object: KubeObject) =>
+      client.request({ method: 'POST', path: path.replace('NS', 'mirrored'), body: object });
+    await install(cluster, { namespace, rbac: 'minimal', mirrorNamespaces });
+    const metadata = { name: 'read-db', namespace: 'mirrored' };
+    const role = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata };
+    const rules = [
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['db'], verbs: ['list', 'watch'] },
+    ];
+    await inMirrored(groups['Role'] ?? '', { ...role, rules });
+    await inMirrored(groups['RoleBinding'] ?? '', {
+      ...role,
+      kind: 'RoleBinding',
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'read-db' },
+      subjects: [{ kind: 'ServiceAccount', name: 'selvedge-agent', namespace }],
+    });
+    await inMirrored('/apis/apps/v1/namespaces/NS/deployments', workload({ name: 'web' }));
+    for (const name of ['db', 'other']) {
+      const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data: { key: 'eA==' } };
+      await inMirrored('/api/v1/namespaces/NS/secrets', secret);
+    }
+    await using hub = await TestHub.start();
+    const order = (uid: string, more: Partial<MirrorOrder>): MirrorOrder => ({
+      uid,
+      namespaces: mirrorNamespaces,
+      selector: {},
+      kinds: defaultMirrorKinds,
+      secrets: [],
+      settleSeconds: 1,
+      ...more,
+    });
+    const mirrors = [
+      order('all', { secrets: ['db'] }),
+      order('other-secret', { secrets: ['other'] }),
+      order('private', { namespaces: ['private'] }),
+    ];
+    hub.policy = { ...hub.policy, mirrors };
+    hub.epoch = 1;
+    await using pod = await startPod(cluster, hub, { namespace, mirrorNamespaces });
+    await eventually(
+      async () => [...hub.mirrors.reports.values()],
+      (reports) => reports.length === mirrors.length,
+      'all are answered',
+    );
+    await eventually(
+      async () => hub.mirrors.content.get('all'),
+      (bytes) => bytes !== undefined,
+      'the hub has it',
+    );
+    const manifests = JSON.parse(String(hub.mirrors.content.get('all'))) as KubeObject[];
+    assert.deepEqual(
+      manifests.map(({ kind, metadata: { name } }) => `${kind}/${name}`),
+      ['Deployment/web', 'Secret/db'],
+    );
+    assert.match(hub.mirrors.reports.get('other-secret')?.message ?? '', /may not list and watch Secret/);
+    assert.match(hub.mirrors.reports.get('private')?.message ?? '', /--mirror-namespaces/);
     void pod;
   });
 });

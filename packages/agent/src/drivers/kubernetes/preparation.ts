@@ -6,9 +6,11 @@ import type { ApplySetParent } from './apply/apply-set-parent.ts';
 import type { ApplySet } from './apply/apply-set.ts';
 import { AppliedObjects } from './apply/applied-objects.ts';
 import { tryRelease } from './apply/release-trial.ts';
-import { applicationOf } from './release/plan-release.ts';
+import { applicationOf } from '../resolve-for-site.ts';
+import { pullSecretName } from './release/pull-secrets.ts';
 import type { Plan, ReleasePlans } from './release/release-plans.ts';
-import { prepareTask, type SiteCluster } from './site-cluster.ts';
+import type { ReleaseImagesOptions } from './release-images.ts';
+import { imagesTask, prepareTask, type SiteCluster } from './site-cluster.ts';
 import { applyRulesFor, type ItemRecord, refOf, releaseKey } from './state/item-record.ts';
 
 /** Releases of which it is remembered that they passed. */
@@ -19,6 +21,8 @@ const unknownKindMs = 120_000;
 const refusedRetryMs = 60_000;
 /** Names in one line of the log. */
 const shownUntried = 20;
+/** Bytes that arrive are reported this often. */
+const tellMs = 5_000;
 
 export interface PreparationOptions {
   readonly record: ItemRecord;
@@ -43,6 +47,14 @@ export class Preparation {
   #refused: { readonly refusal: Refusal; readonly at: number } | undefined;
   #contentError: string | undefined;
   #hasContent = false;
+  /** Key of the release that the cluster would accept: what is left to do is to bring its images. */
+  #triedKey: string | undefined;
+  /** Its images are being fetched, or wait until they may be. */
+  #images: 'Fetching' | 'Waiting' | undefined;
+  /** When progress was last worth a look (ms). */
+  #toldAt = 0;
+  /** Images of the release in force that the depot may lack. */
+  #background: { readonly plan: Plan; readonly mayFetch: boolean } | undefined;
 
   constructor(options: PreparationOptions) {
     this.#o = options;
@@ -78,6 +90,8 @@ export class Preparation {
     this.#refused = undefined;
     this.#contentError = undefined;
     this.#hasContent = false;
+    this.#triedKey = undefined;
+    this.#images = undefined;
   }
 
   /** What was refused is tried again now: somebody asks for it anew. */
@@ -89,19 +103,31 @@ export class Preparation {
   act(wanted: DriverItem): Plan | undefined {
     const { record, site, plans } = this.#o;
     const now = site.clock.now().getTime();
-    const key = releaseKey(refOf(wanted));
+    const key = releaseKey(refOf(wanted, record));
     if (this.#key !== key) {
       this.cancel();
       this.#key = key;
       this.#since = now;
       this.#superseded = new AbortController();
     }
-    const plan = plans.planOf(refOf(wanted));
+    const plan = plans.planOf(refOf(wanted, record));
     if (plan !== undefined && record.prepared?.includes(key)) return plan;
     if (this.#refused !== undefined && now < this.recheckAt) return undefined;
+    if (!this.#mayGoOn(wanted)) return undefined;
     const { signal } = this.#superseded;
     site.tasks.begin(prepareTask(record.uid), () => this.#prepare(wanted, signal));
     return undefined;
+  }
+
+  /** Its window has closed: what has not arrived yet may not use the line any more. */
+  #mayGoOn({ mayFetch }: DriverItem): boolean {
+    if (mayFetch || this.#images === undefined) return true;
+    if (this.#images === 'Fetching') {
+      this.#superseded.abort();
+      this.#superseded = new AbortController();
+      this.#images = 'Waiting';
+    }
+    return false;
   }
 
   async #prepare(wanted: DriverItem, superseded: AbortSignal): Promise<void> {
@@ -109,9 +135,13 @@ export class Preparation {
     try {
       const refusal = await this.#findRefusal(wanted, signal);
       if (signal.aborted) return;
+      if (refusal === undefined && !(await this.#haveImages(wanted, signal))) return;
       const now = this.#o.site.clock.now().getTime();
       this.#refused = refusal === undefined ? undefined : { refusal, at: now };
-      if (refusal === undefined) this.#remember(releaseKey(refOf(wanted)));
+      if (refusal !== undefined) return;
+      const { record, site } = this.#o;
+      this.#remember(releaseKey(refOf(wanted, record)));
+      site.logger.info('release prepared', { item: record.id, release: wanted.item.release });
     } catch (error) {
       // What became of a release that nobody wants any more does not matter.
       if (signal.aborted) return;
@@ -124,7 +154,7 @@ export class Preparation {
     const plan = await this.#plan(wanted);
     if (plan === undefined || 'reason' in plan) return plan;
     const { record, site, parent, set } = this.#o;
-    if (record.prepared?.includes(plan.key)) return undefined;
+    if (record.prepared?.includes(plan.key) || this.#triedKey === plan.key) return undefined;
     const total = plan.objects.length;
     const { namespace } = applicationOf(record.id);
     const holder = site.findHolder(
@@ -160,8 +190,9 @@ export class Preparation {
         return { reason: error.reason, message: error.message };
       throw error;
     }
+    this.#triedKey = plan.key;
     const { release } = wanted.item;
-    site.logger.info('release prepared', {
+    site.logger.info('the cluster would accept a release', {
       item: record.id,
       release,
       objects: total,
@@ -170,9 +201,83 @@ export class Preparation {
     return undefined;
   }
 
+  /** False: it waits until something may be fetched. */
+  async #haveImages(wanted: DriverItem, signal: AbortSignal): Promise<boolean> {
+    const { plans, record, site } = this.#o;
+    const plan = plans.planOf(refOf(wanted, record));
+    if (plan === undefined || site.depot === undefined || record.prepared?.includes(plan.key)) return true;
+    if (record.active?.item.digest === wanted.item.digest) {
+      // Its pods have run: other values of it do not wait for what the depot may lack.
+      this.#background = { plan, mayFetch: wanted.mayFetch };
+      this.bringInBackground();
+      return true;
+    }
+    this.#images = 'Fetching';
+    try {
+      const areHere = await this.#bringImages(plan, {
+        mayFetch: wanted.mayFetch,
+        onProgress: (progress) => {
+          if (!signal.aborted) this.#tell(progress);
+        },
+        signal,
+      });
+      if (signal.aborted) return false;
+      this.#images = areHere ? undefined : 'Waiting';
+      return areHere;
+    } catch (error) {
+      if (!signal.aborted) this.#images = undefined;
+      throw error;
+    }
+  }
+
+  /** Goes on with images that nothing waits for. */
+  bringInBackground(): void {
+    const { record, site } = this.#o;
+    const wish = this.#background;
+    if (wish === undefined) return;
+    site.tasks.begin(imagesTask(record.uid), async () => {
+      const { plan, mayFetch } = wish;
+      await this.#bringImages(plan, { mayFetch, onProgress: () => {}, signal: site.signal });
+      if (this.#background === wish) this.#background = undefined;
+    });
+  }
+
+  async #bringImages(
+    { objects }: Plan,
+    how: Pick<ReleaseImagesOptions, 'mayFetch' | 'onProgress' | 'signal'>,
+  ): Promise<boolean> {
+    const { record, site } = this.#o;
+    const { depot, logger } = site;
+    if (depot === undefined) return true;
+    const { namespace, name } = applicationOf(record.id);
+    // Only those that have to be fetched need the code for it.
+    const { bringImages } = await import('./release-images.ts');
+    return await bringImages(
+      objects.map(({ object }) => object),
+      {
+        ...how,
+        depot,
+        logger,
+        namespace,
+        pullSecret: pullSecretName(name),
+        architectures: await site.architectures(how.signal),
+      },
+    );
+  }
+
+  #tell(progress: Progress): void {
+    const { site } = this.#o;
+    const isStep = this.#progress?.done !== progress.done;
+    this.#progress = progress;
+    const now = site.clock.now().getTime();
+    if (!isStep && Math.abs(now - this.#toldAt) < tellMs) return;
+    this.#toldAt = now;
+    site.wakeUp();
+  }
+
   async #plan(wanted: DriverItem): Promise<Plan | Refusal | undefined> {
-    const { plans, site } = this.#o;
-    const ref = refOf(wanted);
+    const { plans, record, site } = this.#o;
+    const ref = refOf(wanted, record);
     const known = plans.find(ref);
     if (known !== undefined) this.#hasContent = true;
     if (known !== undefined) return known.plan ?? known.refusal;
@@ -185,7 +290,8 @@ export class Preparation {
       this.#contentError = error instanceof Error ? error.message : String(error);
       throw error;
     }
-    const made = await plans.make(ref, content);
+    const { secrets, logins } = wanted;
+    const made = await plans.make({ ...ref, secrets, logins }, content);
     const [unknown] = made.plan?.unknownKinds ?? [];
     if (made.plan === undefined || unknown === undefined) return made.plan ?? made.refusal;
     const names = made.plan.unknownKinds.join(', ');

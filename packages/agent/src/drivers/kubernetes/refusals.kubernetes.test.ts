@@ -160,6 +160,25 @@ describeOnClusters('what is refused', {}, (suite) => {
     assert.match(unknown?.message ?? '', /Gadget/);
   });
 
+  test('what runs goes on as it is when the site lacks from then on what it was made with', async () => {
+    await using site = await suite().openSite();
+    const manifests = [configMap('a', { x: 'in ${site.variables.city}' })];
+    site.assign({ release: 'web-1', variables: { city: 'Ulm' }, manifests });
+    await site.start();
+    await site.until('Running');
+    site.assign({ release: 'web-1', variables: {}, manifests });
+    const report = await site.until('Refused', { reason: 'VariableUndefined' });
+    assert.match(report.runningDigest ?? '', /^sha256:/);
+    // It is still looked after.
+    await site.client.delete(configMaps, { name: 'a', namespace: site.namespace });
+    await eventually(
+      async () => (await site.find(configMaps, 'a'))?.data?.['x'],
+      (text) => text === 'in Ulm',
+      'the object to be there again',
+    );
+    assert.equal(site.lastReport()?.reason, 'VariableUndefined');
+  });
+
   test('an agent that may not do it says which permission is missing', async () => {
     const { cluster } = suite();
     await using site = await suite().openSite();

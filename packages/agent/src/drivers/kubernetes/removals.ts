@@ -5,7 +5,7 @@ import { problemOf, shownRef } from './apply/apply-problem.ts';
 import { findClaims } from './apply/claims.ts';
 import { waitForPods } from './apply/ending-pods.ts';
 import { Pruner } from './apply/pruner.ts';
-import { applicationOf } from './release/plan-release.ts';
+import { applicationOf } from '../resolve-for-site.ts';
 import { type ObjectRef, refKey } from './release/planned-object.ts';
 import { missingRefs, unitedRefs } from './release/release-difference.ts';
 import { removeTask, type SiteCluster } from './site-cluster.ts';

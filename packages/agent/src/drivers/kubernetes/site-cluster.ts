@@ -1,4 +1,6 @@
 import type { Clock, KubeObject, Logger } from '@selvedge/api';
+import type { Depot } from '../../depot/depot.ts';
+import type { FindSecrets } from '../find-secrets.ts';
 import type { RecordFiles } from '../record-files.ts';
 import type { TaskRunner } from '../task-runner.ts';
 import type { Cluster } from './apply/cluster.ts';
@@ -25,6 +27,13 @@ export interface SiteCluster {
   ): { readonly id: string; readonly ref: ObjectRef } | undefined;
   /** Local content of a release that is not wanted any more. */
   findManifests(digest: string): Promise<readonly KubeObject[] | undefined>;
+  readonly findSecrets: FindSecrets;
+  /** Brought here before a release takes over; absent: the nodes fetch images themselves. */
+  readonly depot?: Depot | undefined;
+  /** Of the nodes, as OCI names them, as soon as these were read; empty: they cannot be read for now. */
+  architectures(signal: AbortSignal): Promise<readonly string[]>;
+  /** There is something new to look at, or to report. */
+  wakeUp(): void;
 }
 
 /** Keys of the one piece of work of a kind that an item can have at a time. */
@@ -34,5 +43,7 @@ export const prepareTask = (uid: string): string => `prepare:${uid}`;
 export const applyTask = (uid: string): string => `apply:${uid}`;
 export const correctTask = (uid: string): string => `correct:${uid}`;
 export const releasePodsTask = (uid: string): string => `release-pods:${uid}`;
+export const imagesTask = (uid: string): string => `images:${uid}`;
+export const pullTask = (uid: string): string => `pull:${uid}`;
 export const tellTask = (uid: string): string => `tell:${uid}`;
 export const removeTask = (uid: string): string => `remove:${uid}`;

@@ -1,5 +1,6 @@
-import { type KubeObject, resolveReferences, splitReleaseContent } from '@selvedge/api';
+import type { KubeObject, SecretValue } from '@selvedge/api';
 import type { Refusal } from '../item-state.ts';
+import { applicationOf, resolveForSite } from '../resolve-for-site.ts';
 import type { DesiredApp } from './desired-app.ts';
 import type { ReleaseRef } from './item-record.ts';
 import { refusalOfRules } from './refused-rules.ts';
@@ -16,30 +17,17 @@ const shownFaults = 8;
 /** What a release's content means at this site. Pure. */
 export function loadApp(
   content: readonly KubeObject[],
-  { item, siteName, variables, nodeGroups = [] }: ReleaseRef,
+  ref: ReleaseRef & { readonly secrets?: ReadonlyMap<string, SecretValue> },
   capabilities: RuntimeCapabilities,
 ): AppOrRefusal {
-  const { manifests, rules } = splitReleaseContent(content);
+  const resolved = resolveForSite(content, ref);
+  if (resolved.refusal) return { refusal: resolved.refusal };
+  const { manifests, rules } = resolved;
+  const { item, siteName, nodeGroups = [] } = ref;
   const refusal = refusalOfRules(rules, { siteName, nodeGroups, manifests });
   if (refusal) return { refusal };
-  const [, namespace = '', name = ''] = item.id.split('/');
-  const resolved = resolveReferences(manifests, {
-    siteName,
-    siteVariables: variables,
-    releaseName: item.release,
-    applicationName: name,
-    applicationNamespace: namespace,
-  });
-  if (resolved.missing.length > 0) {
-    const list = resolved.missing.join(', ');
-    return {
-      refusal: {
-        reason: 'VariableUndefined',
-        message: `site ${siteName} has no variable ${list}; set it in the Site's spec.variables`,
-      },
-    };
-  }
-  const { app, faults } = readApp(resolved.value, { namespace, uid: item.uid }, capabilities);
+  const { namespace } = applicationOf(item.id);
+  const { app, faults } = readApp(manifests, { namespace, uid: item.uid }, capabilities);
   if (app) return { app };
   const rest = faults.length - shownFaults;
   const shown = faults.slice(0, shownFaults).join('; ') + (rest > 0 ? `; and ${rest} more` : '');

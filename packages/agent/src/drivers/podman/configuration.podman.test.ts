@@ -92,6 +92,37 @@ describe('what the containers of a Podman site are given', requireTool('podman',
     await eventually(page, (lines) => lines[0] === 'hello Bonn $(UNKNOWN) $(NAME)');
   });
 
+  test('Secrets of the hub come beside the release; another value replaces the pods, and the release is the same', async () => {
+    await site.start();
+    const container = {
+      command: serve('echo "$PIN"'),
+      env: [{ name: 'PIN', valueFrom: { secretKeyRef: { name: 'safe', key: 'pin' } } }],
+    };
+    const manifests = webManifests({ text: '', port, container });
+    const release = (pin: string, version: string) => ({
+      release: 'one',
+      manifests,
+      secrets: { safe: { version, data: { pin } } },
+    });
+    site.assign(release('4711', 'v1'));
+    await site.until('Running');
+    assert.deepEqual(await page(), ['4711']);
+    const running = (await podman.podman('ps', '--quiet', '--no-trunc')).trim();
+
+    await site.stop();
+    await site.start();
+    await site.until('Running');
+    assert.equal(
+      (await podman.podman('ps', '--quiet', '--no-trunc')).trim(),
+      running,
+      'a restart changes nothing',
+    );
+
+    site.assign(release('4712', 'v2'));
+    await eventually(page, (lines) => lines[0] === '4712');
+    await site.until('Running');
+  });
+
   test('values of Secrets reach the program, but no disk and no inspection', async () => {
     await site.start();
     const value = "geheim-4711 'quoted' $HOME";

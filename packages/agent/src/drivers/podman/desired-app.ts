@@ -13,6 +13,8 @@ import { type ResolvedData, resolveData } from './resolved-data.ts';
 
 /** What one item is to have on this machine, computed from its accepted manifests. */
 export interface DesiredApp {
+  /** Of the Application. */
+  readonly namespace: string;
   readonly workloads: readonly Workload[];
   readonly services: readonly DesiredService[];
   /** `namespace/name`. */
@@ -93,6 +95,7 @@ export function buildApp(manifests: readonly KubeObject[], context: AppContext):
     return { key, namespace, name: manifest.metadata.name, hash, headlessNames, ...rest };
   };
   return {
+    namespace: context.namespace,
     data,
     workloads: [
       ...named('Deployment').map((m) => {

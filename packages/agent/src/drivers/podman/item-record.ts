@@ -9,6 +9,10 @@ export interface ReleaseRef {
   readonly item: DesiredItem;
   readonly siteName: string;
   readonly variables: Readonly<Record<string, string | number | boolean>>;
+  /** Labels of the Site. Absent: it has none. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Versions of its Secrets, by their name at the hub. Absent: it names none. */
+  readonly secretVersions?: Readonly<Record<string, string>>;
   /** Names of the site's node groups. Absent: it has none. */
   readonly nodeGroups?: readonly string[];
 }
@@ -42,13 +46,29 @@ export interface ItemRecord {
   reported?: ItemState & { readonly key: string; readonly epoch: number; readonly sinceTime: string };
 }
 
-export function refOf({ item, siteName, variables, nodeGroups }: DriverItem): ReleaseRef {
+export function refOf(wanted: DriverItem): ReleaseRef {
+  const { item, siteName, variables, labels, secretVersions, nodeGroups } = wanted;
   const names = nodeGroups.map(({ name }) => name);
-  return { item, siteName, variables, ...(names.length === 0 ? {} : { nodeGroups: names }) };
+  return {
+    item,
+    siteName,
+    variables,
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    ...(Object.keys(secretVersions).length === 0 ? {} : { secretVersions }),
+    ...(names.length === 0 ? {} : { nodeGroups: names }),
+  };
 }
 
 /** Same key: the same manifests with the same values. */
-export function releaseKey({ item, siteName, variables, nodeGroups }: ReleaseRef): string {
-  const values = [item.release, siteName, variables, ...(nodeGroups === undefined ? [] : [nodeGroups])];
+export function releaseKey(ref: ReleaseRef): string {
+  const { item, siteName, variables, labels, secretVersions, nodeGroups } = ref;
+  const values = [
+    item.release,
+    siteName,
+    variables,
+    ...(nodeGroups === undefined ? [] : [nodeGroups]),
+    ...(labels === undefined ? [] : [{ labels }]),
+    ...(secretVersions === undefined ? [] : [{ secretVersions }]),
+  ];
   return `${item.digest} ${shortHash(canonicalJson(values), 10)}`;
 }

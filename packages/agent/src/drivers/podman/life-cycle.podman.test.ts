@@ -184,6 +184,25 @@ describe('the life of an application on a Podman site', requireTool('podman', 'n
     assert.equal(await fetchPage(port), 'one\n');
   });
 
+  test('what runs goes on as it is when the site lacks from then on what it was made with', async () => {
+    await site.start();
+    const manifests = webManifests({ text: 'in ${site.variables.city}', port });
+    site.assign({ release: 'one', variables: { city: 'Ulm' }, manifests });
+    await site.until('Running');
+    const before = await podman.podman('ps', '--all', '--quiet');
+    site.assign({ release: 'one', variables: {}, manifests });
+    const report = await site.until('Refused', { release: 'one', reason: 'VariableUndefined' });
+    assert.match(report.runningDigest ?? '', /^sha256:/);
+    await site.stop();
+    await site.start();
+    await site.until('Refused', { release: 'one', reason: 'VariableUndefined' });
+    assert.equal(await podman.podman('ps', '--all', '--quiet'), before);
+    assert.equal(await fetchPage(port), 'in Ulm\n');
+    site.assign({ release: 'one', variables: { city: 'Bonn' }, manifests });
+    await site.until('Running');
+    assert.equal(await fetchPage(port), 'in Bonn\n');
+  });
+
   test('removal takes everything of the item but the data of its claims, and nothing of others', async () => {
     await podman.podman('run', '--detach', '--name', 'foreign', 'localhost/busybox:1', 'sleep', '1000');
     await site.start();

@@ -13,7 +13,7 @@ import type { ObservedContainer, ObservedPod } from './observe.ts';
 import { labelNames, type PodmanNames, type SiteIdentity } from './ownership.ts';
 import { checkHostPath, checkUser, PodStepError } from './pod-checks.ts';
 import { type PodFacts, resolveEnvironment } from './pod-environment.ts';
-import { ParallelLimit } from './parallel-limit.ts';
+import { ParallelLimit } from '../../concurrency/parallel-limit.ts';
 import type { PodFiles } from './pod-files.ts';
 import type { PodPlan } from './pod-plan.ts';
 

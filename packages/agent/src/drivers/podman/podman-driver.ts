@@ -1,9 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type KubeObject, type Logger, type SiteInventory, StatusError } from '@selvedge/api';
+import type { SiteLogins } from '../../credentials/site-logins.ts';
+import type { Depot } from '../../depot/depot.ts';
 import type { LinkDoor } from '../../link/link-door.ts';
 import { LookPause, settleMs } from '../look-pause.ts';
 import type { Driver, DriverItem, DriverReport, RemovalOrder } from '../driver.ts';
+import { type FindSecrets, noSecrets } from '../find-secrets.ts';
 import type { Problem } from '../item-state.ts';
 import { OrphanList } from '../orphan-list.ts';
 import { RecordFiles } from '../record-files.ts';
@@ -43,12 +46,18 @@ export interface PodmanDriverOptions {
   readonly hostIp: string;
   /** Registries without TLS, or with a certificate that nobody knows: `host:port`. */
   readonly insecureRegistries: readonly string[];
+  /** Where images come from; absent: Podman itself fetches from the registries. */
+  readonly depot?: Depot | undefined;
   /** Room that fetching images leaves on their disk, bytes. Default: 5 % of it, at most 1 GiB. */
   readonly imageReserveBytes?: number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Local content of a release that is not wanted any more but may still have pods. */
   readonly findManifests?: (digest: string) => Promise<readonly KubeObject[] | undefined>;
+  /** Values of an item's Secrets by name and version. Default: there are none. */
+  readonly findSecrets?: FindSecrets;
+  /** For images whose pods name no pull secret. */
+  readonly logins?: SiteLogins;
 }
 
 /** Runs a site's applications on Podman. */
@@ -289,7 +298,7 @@ class PodmanDriver implements Driver {
       onChange: () => this.#pause.wakeUp(),
     });
     prober.remember(await this.#ready.read());
-    const { imageReserveBytes: reserveBytes } = this.#options;
+    const { depot, logins, imageReserveBytes: reserveBytes } = this.#options;
     const space = new ImageSpace({ folders: host.imageFolders, reserveBytes, clock });
     const shownHostIp = hostIp === '0.0.0.0' ? gateway : hostIp;
     const runtime: SiteRuntime = {
@@ -303,7 +312,8 @@ class PodmanDriver implements Driver {
       tasks: this.#tasks,
       signal: this.#stop.signal,
       backoff: new RestartBackoff(),
-      images: new ImageStore(client, { insecureRegistries, space, logger }),
+      images: new ImageStore(client, { insecureRegistries, space, depot, logins, logger }),
+      wakeUp: () => this.#pause.wakeUp(),
       executor: new PodExecutor({ client, names, site, files, hostIp: shownHostIp }),
       services: new ServicePods({
         client,
@@ -313,6 +323,7 @@ class PodmanDriver implements Driver {
         isOrphaned: (uid) => this.#orphans.find(uid) !== undefined,
       }),
       findManifests: async (digest) => await this.#findManifests(digest),
+      findSecrets: this.#options.findSecrets ?? noSecrets,
       retirePod: async (pod) => await this.#retirePod(pod),
       isLeaving: (name) => this.#leaving.has(name),
       imageChanges: () => this.#imageChanges,

@@ -12,6 +12,8 @@ import { prepareTask, type SiteRuntime, type SiteView } from './site-runtime.ts'
 const keptReleases = 6;
 /** What was prepared may be undone by hand: it is looked at again this often. */
 const recheckMs = 20_000;
+/** Bytes that arrive are reported this often. */
+const tellMs = 5_000;
 
 type Progress = NonNullable<ItemReport['progress']>;
 
@@ -26,6 +28,8 @@ export class Preparation {
   /** Key of the release that is being prepared, and whether something may be fetched for it. */
   #current: { readonly key: string; readonly mayFetch: boolean } | undefined;
   #progress: Progress | undefined;
+  /** When progress was last worth a look (ms). */
+  #toldAt = 0;
   #checked: { readonly key: string; readonly at: number; readonly changes: number } | undefined;
 
   constructor(record: ItemRecord, runtime: SiteRuntime) {
@@ -141,7 +145,13 @@ export class Preparation {
   }
 
   #noteProgress(key: string, progress: Progress): void {
-    if (this.#current?.key === key) this.#progress = progress;
+    if (this.#current?.key !== key) return;
+    const isStep = this.#progress?.done !== progress.done;
+    this.#progress = progress;
+    const now = this.#runtime.clock.now().getTime();
+    if (!isStep && Math.abs(now - this.#toldAt) < tellMs) return;
+    this.#toldAt = now;
+    this.#runtime.wakeUp();
   }
 
   #remember(prepared: PreparedRelease): void {

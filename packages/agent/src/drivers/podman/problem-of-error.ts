@@ -9,9 +9,11 @@ import type { TaskFailure } from '../task-runner.ts';
 
 /** Failures in a row after which an error of unknown nature counts as lasting. */
 const lastingAfter = 3;
+/** A registry that wants a login: one may be on its way, or about to be made. */
+const loginAwaitedMs = 300_000;
 
 /** What a failed step means to the people who wait for it. Undefined: Podman cannot be reached, which is told apart. */
-export function problemOfError({ error, count }: TaskFailure): Problem | undefined {
+export function problemOfError({ error, count, lastedMs }: TaskFailure): Problem | undefined {
   if (error instanceof LibpodError && error.code === 0) return undefined;
   const message = error instanceof Error ? error.message.slice(0, 1000) : String(error);
   const isLasting = count >= lastingAfter;
@@ -19,8 +21,10 @@ export function problemOfError({ error, count }: TaskFailure): Problem | undefin
     return { reason: 'DiskFull', message: `the disk of this machine is full: ${message}`, isLasting: true };
   if (error instanceof InsufficientSpaceError)
     return { reason: 'InsufficientSpace', message, isLasting: true };
-  if (error instanceof ImagePullError)
-    return { reason: 'ImagePullFailed', message, isLasting: error.isLasting };
+  if (error instanceof ImagePullError) {
+    const isAwaited = error.wantsLogin && lastedMs < loginAwaitedMs;
+    return { reason: 'ImagePullFailed', message, isLasting: error.isLasting && !isAwaited };
+  }
   if (error instanceof HostPortError) return { reason: error.reason, message, isLasting: true };
   if (error instanceof ServiceNameTakenError)
     return { reason: 'NameInUse', message, isLasting: !error.isLeaving };

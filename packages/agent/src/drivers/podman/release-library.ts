@@ -1,10 +1,13 @@
-import type { KubeObject } from '@selvedge/api';
+import type { KubeObject, SecretValue } from '@selvedge/api';
 import type { DriverItem } from '../driver.ts';
+import type { FindSecrets } from '../find-secrets.ts';
 import type { Refusal } from '../item-state.ts';
 import { type AppOrRefusal, loadApp } from './app-loader.ts';
 import type { DesiredApp, Workload } from './desired-app.ts';
 import { type ItemRecord, type ReleaseRef, refOf, releaseKey } from './item-record.ts';
 import type { RuntimeCapabilities } from './runtime-capabilities.ts';
+
+type Secrets = ReadonlyMap<string, SecretValue>;
 
 /** What a pod was made of. */
 export interface KnownTemplate {
@@ -17,6 +20,7 @@ export interface ReleaseLibraryOptions {
   readonly capabilities: RuntimeCapabilities;
   /** Local content of a release that is not wanted any more. */
   findManifests(digest: string): Promise<readonly KubeObject[] | undefined>;
+  readonly findSecrets: FindSecrets;
 }
 
 /** The releases of one item that matter now, read and understood: the wanted one, the one in force, those with pods left. */
@@ -50,7 +54,7 @@ export class ReleaseLibrary {
   async load(wanted: DriverItem | undefined, record: ItemRecord): Promise<void> {
     if (wanted && !this.has(refOf(wanted))) {
       try {
-        this.#add(refOf(wanted), await wanted.manifests());
+        this.#add({ ...refOf(wanted), secrets: wanted.secrets }, await wanted.manifests());
         this.#contentError = undefined;
       } catch (error) {
         this.#contentError = error instanceof Error ? error.message : String(error);
@@ -58,8 +62,11 @@ export class ReleaseLibrary {
     }
     for (const ref of [record.active, ...record.earlier]) {
       if (!ref || this.has(ref)) continue;
+      // Without its values it is not understood: its pods are left as they are.
+      const secrets = this.#options.findSecrets(ref.item.id, ref.secretVersions ?? {});
+      if (secrets === undefined) continue;
       const manifests = await this.#options.findManifests(ref.item.digest).catch(() => undefined);
-      if (manifests) this.#add(ref, manifests);
+      if (manifests) this.#add({ ...ref, secrets }, manifests);
     }
   }
 
@@ -92,7 +99,7 @@ export class ReleaseLibrary {
     for (const key of this.#releases.keys()) if (!kept.has(key)) this.#releases.delete(key);
   }
 
-  #add(ref: ReleaseRef, manifests: readonly KubeObject[]): void {
+  #add(ref: ReleaseRef & { secrets: Secrets }, manifests: readonly KubeObject[]): void {
     this.#releases.set(releaseKey(ref), loadApp(manifests, ref, this.#options.capabilities));
   }
 }

@@ -27,6 +27,8 @@ export interface SiteRuntime extends ReleaseLibraryOptions {
   /** Takes a pod out of traffic and removes it. */
   readonly retirePod: (pod: ObservedPod) => Promise<void>;
   readonly isLeaving: (podName: string) => boolean;
+  /** There is something new to look at, or to report. */
+  readonly wakeUp: () => void;
   /** Grows when images of this machine were removed or renamed. */
   readonly imageChanges: () => number;
 }

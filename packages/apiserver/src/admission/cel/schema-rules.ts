@@ -1,6 +1,12 @@
-import type { FieldError, KubeObject } from '@selvedge/api';
+import {
+  type FieldError,
+  fieldOf,
+  isObject,
+  isSameJson,
+  type JsonObject,
+  type KubeObject,
+} from '@selvedge/api';
 import { timesOf } from '@selvedge/api/cel';
-import { fieldOf, isObject, isSameJson, type JsonObject } from '../../schema/json-value.ts';
 import { join } from '../../schema/prune.ts';
 import type { StructuralSchema } from '../../schema/structural-schema.ts';
 import { type CompiledRule, compileRule } from './compile-rule.ts';

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
+import { isObject, type JsonObject } from '@selvedge/api';
 import { parse as parseYaml } from 'yaml';
-import { isObject, type JsonObject } from '../../schema/json-value.ts';
 import { splitPem } from '../split-pem.ts';
 import type { OidcIssuer, PrefixedClaim } from './oidc-issuer.ts';
 

@@ -1,6 +1,5 @@
-import type { Clock, Logger } from '@selvedge/api';
+import { type Clock, isObject, type Logger } from '@selvedge/api';
 import type { JWTVerifyGetKey } from 'jose';
-import { isObject } from '../../schema/json-value.ts';
 import { isJoseError } from '../json-web-token.ts';
 import { fetchJson } from './fetch-json.ts';
 

@@ -5,12 +5,12 @@ import {
   fieldInvalid,
   fieldRequired,
   invalid,
+  isObject,
   type KubeObject,
   notFound,
   secrets,
 } from '@selvedge/api';
 import type { SubresourceAction } from '../../resource-definition.ts';
-import { isObject } from '../../schema/json-value.ts';
 import type { ObjectIdentity } from './service-account-user.ts';
 import { signToken, type TokenSource } from './sign-token.ts';
 

@@ -1,5 +1,4 @@
-import { canonicalJson } from '@selvedge/api';
-import { isObject } from '../../schema/json-value.ts';
+import { canonicalJson, isObject } from '@selvedge/api';
 import type { StructuralSchema } from '../../schema/structural-schema.ts';
 
 /**

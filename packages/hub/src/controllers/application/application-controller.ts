@@ -17,52 +17,54 @@ import { findApprovedRelease } from '../rollout/release-facts.ts';
 import { nextRolloutNumber } from '../rollout/next-rollout-number.ts';
 import { keyOfApplication, latestFirst } from '../rollout/rollout-history.ts';
 import { applicationStatus, storedStatus, unreleasedStatus } from './application-status.ts';
-import { isOwnedBy, ownerReference, ReleaseBuilder } from './build-release.ts';
+import { isOwnedBy, ownerReference } from './build-release.ts';
 import { removalFinalizer, removeApplication } from './application-removal.ts';
 import { ensureRelease } from './release-content.ts';
+import { ReleaseMaker } from './release-maker.ts';
+import { keysFromConfigMaps, keysFromLabels } from './release-sources.ts';
 
 /** Makes Releases of Applications and Rollouts of Releases; on deletion, tombstones. */
 export function runApplicationController(ctx: ControllerContext): Promise<void> {
   const { informers, clock, logger, signal } = ctx;
-  const builder = new ReleaseBuilder();
+  const maker = new ReleaseMaker(ctx);
   return runController({
     name: 'application',
     sources: [
       keysFromInformer(informers.applications),
       keysFromInformer(informers.releases, keyOfApplication),
       keysFromInformer(informers.rollouts, keyOfApplication),
+      keysFromConfigMaps(ctx),
+      keysFromLabels(ctx, maker),
     ],
     concurrency: 4,
-    reconcile: (key) => reconcile(ctx, key, builder),
+    reconcile: (key) => reconcile(ctx, key, maker),
     clock,
     logger,
     signal,
   });
 }
 
-async function reconcile(
-  ctx: ControllerContext,
-  key: string,
-  builder: ReleaseBuilder,
-): Promise<ReconcileResult> {
+async function reconcile(ctx: ControllerContext, key: string, maker: ReleaseMaker): Promise<ReconcileResult> {
   // The copy in memory will do: a write on an old one is a Conflict, and a newer one comes with an event of its own.
   const found = ctx.informers.applications.find(nameOfKey(key));
   if (!found || found.metadata.deletionTimestamp !== undefined) {
-    builder.forget(key);
+    maker.forget(key);
     return found ? ctx.applicationLock.run(key, () => removeApplication(ctx, found)) : 'done';
   }
-  const application = await ensureFinalizer(ctx, found);
-  const ensured = await ensureRelease(ctx, application, builder.build(key, application));
+  const made = await maker.make(key, await ensureFinalizer(ctx, found));
+  const { application, images } = made;
+  const ensured = made.fault ? made : await ensureRelease(ctx, application, made);
   const now = ctx.clock.now().toISOString();
-  if ('fault' in ensured) {
-    await writeStatus(ctx, application, unreleasedStatus(application, ensured.fault, now));
-    return 'done';
+  if (ensured.fault) {
+    const about = { fault: ensured.fault, ...(images === undefined ? {} : { images }) };
+    await writeStatus(ctx, application, unreleasedStatus(application, about, now));
+    return made.retrySeconds === undefined ? 'done' : { requeueAfterSeconds: made.retrySeconds };
   }
   const { release } = ensured;
   const rollout = await ensureRollout(ctx, application, release);
   const approvedRelease = findApproved(ctx, application, rollout);
-  const made = { release, rollout, approvedRelease };
-  await writeStatus(ctx, application, applicationStatus(application, made, now));
+  const status = applicationStatus(application, { release, rollout, approvedRelease, images }, now);
+  await writeStatus(ctx, application, status);
   return 'done';
 }
 

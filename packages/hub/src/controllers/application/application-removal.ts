@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type Application,
   applications,
-  matchesLabelSelector,
+  isMirrored,
+  isPlaced,
   type Release,
   type Rollout,
   releases,
@@ -21,7 +22,7 @@ import type { ControllerContext } from '../controller-context.ts';
 import { clearHeld, findStillHeld, passGuard } from '../removal/application-guard.ts';
 import { deleteRollout } from '../rollout/delete-rollout.ts';
 import { isOwnedBy } from './build-release.ts';
-import { deleteRelease } from './release-content.ts';
+import { deleteIfPresent } from '../delete-if-present.ts';
 
 export { removalFinalizer } from '../../removal/removal-finalizer.ts';
 
@@ -102,7 +103,7 @@ async function deleteHistory(ctx: ControllerContext, application: Application): 
     if (isOwnedBy(rollout, application)) await deleteRollout(ctx, rollout);
   }
   for (const release of (await client.list<Release>(releases, { namespace })).items) {
-    if (isOwnedBy(release, application)) await deleteRelease(ctx, release);
+    if (isOwnedBy(release, application)) await deleteIfPresent(client, releases, release.metadata);
   }
 }
 
@@ -145,7 +146,6 @@ async function readDeselected(
   application: Application,
   unwanted: readonly string[],
 ): Promise<Deselected | 'Changed'> {
-  const { siteSelector } = application.spec.placement;
   let present: Map<string, Site>;
   try {
     const newest = await client.get<Application>(applications, application.metadata);
@@ -158,10 +158,11 @@ async function readDeselected(
   }
   // No Site at all, where some were just now: that is no list to remove by.
   if (present.size === 0) return { targets: [...unwanted], doubt: 'SourceFailed' };
-  const isSelected = (site: Site) => matchesLabelSelector(site.metadata.labels, siteSelector);
+  const isSelected = (site: Site) => isPlaced(application, site);
   const targets = unwanted.filter((name) => {
     const site = present.get(name);
-    return site !== undefined && !isSelected(site) && !followsNobody(site);
+    const isKept = site === undefined || isSelected(site) || isMirrored(application, site);
+    return !isKept && !followsNobody(site);
   });
   const isEmpty = ![...present.values()].some(isSelected);
   return { targets, ...(isEmpty ? { doubt: 'SelectorEmpty' as const } : {}) };

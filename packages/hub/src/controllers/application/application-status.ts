@@ -7,8 +7,11 @@ import type {
   RolloutPhase,
 } from '@selvedge/api';
 import { withCondition } from '../../rollout/conditions.ts';
+import type { ReleaseFault } from './check-release.ts';
 
 type Finding = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+/** Of the condition `ImagesResolved`. */
+export type ImagesCondition = Finding;
 
 /**
  * What the Application says of itself; the counters are filled in when it is read. Conditions hold no counts, so that they
@@ -16,11 +19,16 @@ type Finding = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
  */
 export function applicationStatus(
   application: Application,
-  made: { release: Release; rollout: Rollout; approvedRelease: string | undefined },
+  made: {
+    release: Release;
+    rollout: Rollout;
+    approvedRelease: string | undefined;
+    images: ImagesCondition | undefined;
+  },
   now: string,
 ): ApplicationStatus {
-  const { release, rollout, approvedRelease } = made;
-  const { approvedRelease: _, ...present } = storedStatus(application);
+  const { release, rollout, approvedRelease, images } = made;
+  const { approvedRelease: _, images: lookedUp, ...present } = storedStatus(application);
   const released = {
     type: 'Released',
     status: 'True',
@@ -33,21 +41,33 @@ export function applicationStatus(
     release: release.metadata.name,
     rollout: rollout.metadata.name,
     ...(approvedRelease === undefined ? {} : { approvedRelease }),
+    ...(images === undefined || lookedUp === undefined ? {} : { images: lookedUp }),
     conditions: withFindings(
       application,
-      [released, available(rollout), progressing(rollout), degraded(rollout), condemned(release)],
+      [
+        released,
+        available(rollout),
+        progressing(rollout),
+        degraded(rollout),
+        condemned(release),
+        ...(images === undefined ? [] : [images]),
+      ],
       now,
-    ),
+    ).filter(({ type }) => images !== undefined || type !== 'ImagesResolved'),
   };
 }
 
 /** The present content gives no release; what went out before stays. */
-export function unreleasedStatus(application: Application, fault: string, now: string): ApplicationStatus {
-  const released = { type: 'Released', status: 'False', reason: 'NameTaken', message: fault } as const;
+export function unreleasedStatus(
+  application: Application,
+  { fault, images }: { readonly fault: ReleaseFault; readonly images?: ImagesCondition },
+  now: string,
+): ApplicationStatus {
+  const released = { type: 'Released', status: 'False', ...fault } as const;
   return {
     ...storedStatus(application),
     observedGeneration: application.metadata.generation ?? 0,
-    conditions: withFindings(application, [released], now),
+    conditions: withFindings(application, images === undefined ? [released] : [released, images], now),
   };
 }
 

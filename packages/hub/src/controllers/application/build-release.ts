@@ -1,68 +1,90 @@
 import {
   type Application,
   canonicalJson,
+  type DeliveryRules,
   deliveryRules,
   describeManifests,
   type KubeObject,
   type OwnerReference,
   type Release,
+  ReleaseResolver,
   releaseContent,
   releaseName,
+  variantOf,
 } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
+import { withDigests } from './image-digests.ts';
+import { imagePlaces, type ReleaseInputs } from './release-inputs.ts';
 
 export interface BuiltRelease {
   readonly release: Release;
-  readonly bytes: () => Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly content: readonly KubeObject[];
+  readonly manifests: readonly KubeObject[];
+  readonly rules: DeliveryRules;
 }
 
 /** The Release that an Application's present content makes. Pure: the same content makes the same bytes and name. */
-export function buildRelease(application: Application): BuiltRelease {
-  const manifests = (application.spec.source.inline?.manifests ?? []) as KubeObject[];
+export function buildRelease(application: Application, inputs: ReleaseInputs): BuiltRelease {
   const { name, namespace = '' } = application.metadata;
-  const rules = deliveryRules(application.spec);
-  const bytes = () => new TextEncoder().encode(canonicalJson(releaseContent(manifests, rules, name)));
-  const content = bytes();
-  const digest = sha256Digest(content);
-  return {
-    bytes,
-    release: {
-      apiVersion: 'selvedge.dev/v1alpha1',
-      kind: 'Release',
-      metadata: {
-        name: releaseName(name, digest),
-        namespace,
-        labels: { 'selvedge.dev/application': name },
-        ownerReferences: [ownerReference(application)],
-      },
-      spec: {
-        application: name,
-        digest,
-        sizeBytes: content.length,
-        ...describeManifests(manifests, namespace),
-        ...(rules.nodeGroups === undefined ? {} : { nodeGroups: [...rules.nodeGroups] }),
-        ...(rules.apply === undefined ? {} : { apply: rules.apply }),
-      },
+  const { manifests, variants, overrides } = withDigests(imagePlaces(application, inputs), inputs.images);
+  const rules = deliveryRules(application.spec, {
+    variables: inputs.variables,
+    overrides,
+    variants: variants.map((variant) => variantOf(manifests, variant, namespace)),
+  });
+  const content = releaseContent(manifests, rules, name);
+  const bytes = new TextEncoder().encode(canonicalJson(content));
+  const digest = sha256Digest(bytes);
+  const release: Release = {
+    apiVersion: 'selvedge.dev/v1alpha1',
+    kind: 'Release',
+    metadata: {
+      name: releaseName(name, digest),
+      namespace,
+      labels: { 'selvedge.dev/application': name },
+      ownerReferences: [ownerReference(application)],
+    },
+    spec: {
+      application: name,
+      digest,
+      sizeBytes: bytes.length,
+      ...describeContent(content, { release: '', application: name, namespace }),
+      ...(rules.nodeGroups === undefined ? {} : { nodeGroups: [...rules.nodeGroups] }),
+      ...(rules.apply === undefined ? {} : { apply: rules.apply }),
     },
   };
+  return { release, bytes, content, manifests, rules };
 }
 
-/** Remembers what was built last of each Application: status changes often, content seldom. */
-export class ReleaseBuilder {
-  readonly #built = new Map<string, { version: string; built: BuiltRelease }>();
-
-  build(key: string, application: Application): BuiltRelease {
-    const version = `${application.metadata.uid}/${application.metadata.generation}`;
-    const known = this.#built.get(key);
-    if (known?.version === version) return known.built;
-    const built = buildRelease(application);
-    this.#built.set(key, { version, built });
-    return built;
-  }
-
-  forget(key: string): void {
-    this.#built.delete(key);
-  }
+/** What people and checks are told of the content: of the base, of each override by itself, and of each rendered variant. */
+function describeContent(
+  content: readonly KubeObject[],
+  identity: { readonly release: string; readonly application: string; readonly namespace: string },
+): Partial<Release['spec']> {
+  const resolver = new ReleaseResolver(content, identity);
+  const { overrides = [], variables = [], secrets = [], variants = [] } = resolver.rules;
+  const base = resolver.combination([]);
+  const described = describeManifests(base.manifests, identity.namespace);
+  const known = new Set(base.manifests);
+  const images = new Set(described.images);
+  const isAdded = (manifest: KubeObject) => !known.has(manifest);
+  const others = [
+    ...overrides.map((_, index) => resolver.combination([index]).manifests),
+    ...variants.map(({ set }) => set),
+  ].flatMap((manifests) => manifests.filter(isAdded));
+  for (const image of describeManifests(others, identity.namespace).images) images.add(image);
+  const values = new Set([
+    ...base.references.filter((name) => !name.startsWith('site.variables.')),
+    ...variables.map((variable) => `variables.${variable.name}`),
+  ]);
+  return {
+    ...described,
+    images: [...images].sort(),
+    ...(values.size === 0 ? {} : { values: [...values].sort() }),
+    ...(overrides.length === 0 ? {} : { overrides: overrides.map((override) => override.name) }),
+    ...(secrets.length === 0 ? {} : { secrets: secrets.map((secret) => secret.name).sort() }),
+  };
 }
 
 export function ownerReference({ apiVersion, kind, metadata }: Application): OwnerReference {

@@ -1,21 +1,25 @@
 import { type Application, conflict, isAlreadyExists, type Release, releases } from '@selvedge/api';
 import type { ControllerContext } from '../controller-context.ts';
-import { type BuiltRelease, isOwnedBy } from './build-release.ts';
-import { deleteIfPresent } from '../delete-if-present.ts';
+import { isOwnedBy } from './build-release.ts';
+import type { ReleaseFault } from './check-release.ts';
 import { counted } from '../../rollout/counted.ts';
 
 /** `fault`: the name is taken by something that the hub did not make. */
-export type EnsuredRelease = { readonly release: Release } | { readonly fault: string };
+export type EnsuredRelease =
+  | { readonly release: Release; readonly fault?: undefined }
+  | { readonly fault: ReleaseFault };
 
 /** Stores the content first, then the Release that names it: there is never a Release without its bytes. */
 export async function ensureRelease(
   ctx: ControllerContext,
   application: Application,
-  { release, bytes }: BuiltRelease,
+  { release, bytes }: { readonly release: Release; readonly bytes: () => Promise<Uint8Array> },
 ): Promise<EnsuredRelease> {
   const { client, fleet, contentLock } = ctx;
   return contentLock.run(release.spec.digest, async () => {
-    if (!(await fleet.hasBlob(release.spec.digest))) await fleet.putBlob(release.spec.digest, bytes());
+    if (!(await fleet.hasBlob(release.spec.digest))) {
+      await fleet.putBlob(release.spec.digest, await bytes());
+    }
     const { name, namespace = '' } = release.metadata;
     const present = await client.find<Release>(releases, { name, namespace });
     if (present) return adopt(ctx, application, { present, release });
@@ -39,6 +43,7 @@ function rulesText({ spec }: Release): string {
   const rules = [
     ...(spec.apply === undefined ? [] : ['rules of spec.apply']),
     ...(spec.nodeGroups === undefined ? [] : [`node groups ${spec.nodeGroups.join(', ')}`]),
+    ...(spec.overrides === undefined ? [] : [counted(spec.overrides.length, 'override')]),
   ];
   return rules.length === 0 ? '' : ` with ${rules.join(' and ')}`;
 }
@@ -50,21 +55,12 @@ async function adopt(
 ): Promise<EnsuredRelease> {
   if (present.spec.digest !== release.spec.digest) {
     const { name } = present.metadata;
-    return { fault: `Release ${name} exists with another digest and was not made by the hub: delete it.` };
+    const message = `Release ${name} exists with another digest and was not made by the hub: delete it.`;
+    return { fault: { reason: 'NameTaken', message } };
   }
   if (isOwnedBy(present, application)) return { release: present };
   // Left over from an Application of the same name that is gone.
   const { ownerReferences } = release.metadata;
   const metadata = { ...present.metadata, ...(ownerReferences ? { ownerReferences } : {}) };
   return { release: await client.update(releases, { ...present, metadata }) };
-}
-
-/** Deletes the Release, and its content when no other Release has the same. */
-export async function deleteRelease(ctx: ControllerContext, { metadata, spec }: Release): Promise<void> {
-  const { client, fleet, contentLock } = ctx;
-  await contentLock.run(spec.digest, async () => {
-    await deleteIfPresent(client, releases, metadata);
-    const { items } = await client.list<Release>(releases);
-    if (!items.some((other) => other.spec.digest === spec.digest)) await fleet.deleteBlob(spec.digest);
-  });
 }

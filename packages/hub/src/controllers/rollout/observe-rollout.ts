@@ -1,6 +1,7 @@
 import {
   type Application,
-  matchesLabelSelector,
+  isMirrored,
+  isPlaced,
   type Release,
   type Rollout,
   releases,
@@ -45,6 +46,7 @@ export async function observeRollout(
   if (!release) return undefined;
   const ownRows = new Map(rows.filter((row) => row.applicationUid === uid).map((row) => [row.site, row]));
   const { selected, rejected } = divideSites(informers.sites.list(), application);
+  const lacks = await ctx.siteLacks.find(release, selected);
   return {
     release,
     unwanted: rejected.filter((site) => ownRows.get(site)?.phase === 'Wanted'),
@@ -59,9 +61,12 @@ export async function observeRollout(
       strategy: rollout.spec.strategy,
       control: controlOf(application, rollout),
       seed: uid,
-      sites: selected.map((site) =>
-        siteFacts(site, heartbeats.get(site.metadata.name)?.lastSeenAt, listensSince),
-      ),
+      sites: selected.map((site) => {
+        const { name: siteName } = site.metadata;
+        const lack = lacks.get(siteName);
+        const facts = siteFacts(site, heartbeats.get(siteName)?.lastSeenAt, listensSince);
+        return lack === undefined ? facts : { ...facts, lack };
+      }),
       members: new Map(members.map(({ site, wave }) => [site, wave])),
       rows: ownRows,
       status: rollout.status,
@@ -79,17 +84,19 @@ function controlOf(application: Application, { spec }: Rollout): RolloutControl 
   };
 }
 
-/** Only a Site that is there and does not match is rejected: one that cannot be read says nothing. */
+/**
+ * Only a Site that is there and does not match is rejected: one that cannot be read says nothing, and the one that the application is
+ * taken from keeps what it has.
+ */
 export function divideSites(
   sites: readonly Site[],
   application: Pick<Application, 'spec'>,
 ): { selected: Site[]; rejected: string[] } {
-  const { siteSelector } = application.spec.placement;
   const selected: Site[] = [];
   const rejected: string[] = [];
   for (const site of sites) {
-    if (matchesLabelSelector(site.metadata.labels, siteSelector)) selected.push(site);
-    else rejected.push(site.metadata.name);
+    if (isPlaced(application, site)) selected.push(site);
+    else if (!isMirrored(application, site)) rejected.push(site.metadata.name);
   }
   return { selected, rejected };
 }

@@ -1,7 +1,7 @@
-import type { Application, Rollout } from '@selvedge/api';
+import { type Application, type Rollout, releases } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
 import { isOwnedBy } from '../application/build-release.ts';
-import { deleteRelease } from '../application/release-content.ts';
+import { deleteIfPresent } from '../delete-if-present.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import { deleteRollout } from './delete-rollout.ts';
 import { findApprovedRelease } from './release-facts.ts';
@@ -41,7 +41,7 @@ export async function pruneHistory(
   ]);
   for (const release of own) {
     const isNeeded = inUse.has(release.metadata.name) || release.status?.condemned !== undefined;
-    if (!isNeeded) await deleteRelease(ctx, release);
+    if (!isNeeded) await deleteIfPresent(ctx.client, releases, release.metadata);
   }
 }
 

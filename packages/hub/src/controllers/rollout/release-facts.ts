@@ -1,6 +1,7 @@
 import type { Release, Rollout } from '@selvedge/api';
 import type { ReleaseFacts, ReleaseNeeds } from '../../rollout/rollout-input.ts';
 import { rolloutNumber } from './rollout-history.ts';
+import { needsDiffer } from './site-lacks.ts';
 
 /** What a rollout has to know of a Release. `history`: the application's rollouts, newest first. */
 export function releaseFacts({ metadata, spec, status }: Release, history: readonly Rollout[]): ReleaseFacts {
@@ -18,9 +19,10 @@ export function releaseFacts({ metadata, spec, status }: Release, history: reado
   };
 }
 
-/** What a site has to have for it. */
-export function releaseNeeds({ spec }: Release): ReleaseNeeds {
-  return { variables: spec.variables ?? [], nodeGroups: spec.nodeGroups ?? [] };
+/** What a site has to have for it; variables, where they are the same for every site: else `SiteLacks` says who lacks what. */
+export function releaseNeeds(release: Release): ReleaseNeeds {
+  const { variables = [], nodeGroups = [] } = release.spec;
+  return { variables: needsDiffer(release) ? [] : variables, nodeGroups };
 }
 
 /** A Rollout of the same name that was made later condemned nothing. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { matchesLabelSelector, type Site } from '@selvedge/api';
+import { isPlaced, type Site } from '@selvedge/api';
 import { keyOfName, keyOfObject, type KeySource } from '@selvedge/kube';
 import type { ControllerContext } from '../controller-context.ts';
 import { siteFacts } from './site-facts.ts';
@@ -21,7 +21,7 @@ export function keysFromSites({ informers }: ControllerContext): KeySource {
   const concerned = (site: Site): string[] =>
     informers.applications
       .list()
-      .filter((a) => matchesLabelSelector(site.metadata.labels, a.spec.placement.siteSelector))
+      .filter((a) => isPlaced(a, site))
       .map(keyOfObject);
   return {
     synced: informers.sites.synced,

@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Condition, type Site, type SiteConnectivity, sitePolicy, sites } from '@selvedge/api';
+import {
+  type Condition,
+  type MirrorOrder,
+  type Site,
+  type SiteConnectivity,
+  sitePolicy,
+  sites,
+} from '@selvedge/api';
 import { keysFromInformer, nameOfKey, type ReconcileResult, runController } from '@selvedge/kube';
 import type { Heartbeat } from '@selvedge/store';
 import { removalFinalizer } from '../../removal/removal-finalizer.ts';
@@ -7,9 +14,11 @@ import { connectivityOf, expectedSilenceSeconds } from '../../resources/connecti
 import { isHubBehind } from '../../resources/site-hold.ts';
 import { ShortLived } from '../../resources/short-lived.ts';
 import { withCondition } from '../../rollout/conditions.ts';
+import { keysFromMirrorOrders, mirrorOrders } from '../../sources/mirror/mirror-orders.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import type { EventFacts } from '../event/event-recorder.ts';
 import { periodic } from '../key-sources.ts';
+import { SealedNames } from './sealed-names.ts';
 import { siteConditions } from './site-conditions.ts';
 
 /** How often silence is looked for. Only in memory: nothing is written while nothing changes. */
@@ -23,6 +32,8 @@ export function runSiteController(ctx: ControllerContext): Promise<void> {
     name: 'site',
     sources: [
       keysFromInformer(informers.sites),
+      ...controller.sealedNames.sources(),
+      keysFromMirrorOrders(ctx),
       periodic({ clock, milliseconds: lookMilliseconds, signal, findKeys: () => controller.findChanged() }),
     ],
     concurrency: 8,
@@ -34,6 +45,7 @@ export function runSiteController(ctx: ControllerContext): Promise<void> {
 }
 
 class SiteController {
+  readonly sealedNames: SealedNames;
   readonly #ctx: ControllerContext;
   /** Before this the hub has not listened long enough to call anybody silent. */
   readonly #listensSince: number;
@@ -43,6 +55,7 @@ class SiteController {
 
   constructor(ctx: ControllerContext) {
     this.#ctx = ctx;
+    this.sealedNames = new SealedNames(ctx);
     const { clock, fleet } = ctx;
     this.#heartbeats = new ShortLived({
       clock,
@@ -85,15 +98,34 @@ class SiteController {
     }
     await this.#checkKey(site);
     if (await this.#clearClaim(site)) return { requeueAfterSeconds: 0 };
+    let present = site;
     // A site that follows newer state than the hub's takes none of it until a person decides.
     if (!isHubBehind(site)) {
+      const sealed = await this.sealedNames.find(site);
+      const { labels = {} } = site.metadata;
+      const mirrors = mirrorOrders(this.#ctx.informers.applications.list(), site);
       await fleet.setSiteSettings(name, {
         variables: site.spec?.variables ?? {},
-        policy: sitePolicy(site.spec),
+        policy: {
+          ...sitePolicy(site.spec),
+          ...(Object.keys(labels).length === 0 ? {} : { labels }),
+          ...(sealed.length === 0 ? {} : { sealed }),
+          ...(mirrors.length === 0 ? {} : { mirrors }),
+        },
       });
+      present = await this.#forgetMirrors(site, mirrors);
     }
-    await this.#writeConditions(await this.#ensureFinalizer(site));
+    await this.#writeConditions(await this.#ensureFinalizer(present));
     return 'done';
+  }
+
+  /** What the site said of mirrors that nobody asks for any more. */
+  async #forgetMirrors(site: Site, orders: readonly MirrorOrder[]): Promise<Site> {
+    const { mirrors: said = [], ...status } = site.status ?? {};
+    const mirrors = said.filter(({ uid }) => orders.some((order) => order.uid === uid));
+    if (mirrors.length === said.length) return site;
+    const kept = { ...status, ...(mirrors.length === 0 ? {} : { mirrors }) };
+    return this.#ctx.client.updateStatus<Site>(sites, { ...site, status: kept });
   }
 
   /** So that a Site cannot leave the fleet unseen. */

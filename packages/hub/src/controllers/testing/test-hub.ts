@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,9 +29,11 @@ import {
 } from '@selvedge/apiserver';
 import { type DeliveryRow, type FleetStore, openSqliteStore } from '@selvedge/store';
 import { FakeClock } from '@selvedge/testkit';
+import type { ImageResolver } from '../../images/image-resolver.ts';
 import { hubResourceDefinitions, sensitiveResources } from '../../resources/index.ts';
 import { liftRelease } from '../../resources/lift-release.ts';
-import { startControllers } from '../index.ts';
+import { type EcrAccess, startControllers } from '../index.ts';
+import type { SourceAccess } from '../../sources/source-readers.ts';
 
 const connectedWithinSeconds = 65;
 const user = { name: 'system:selvedge:controllers', groups: ['system:masters'] };
@@ -59,6 +62,12 @@ export class TestHub implements AsyncDisposable {
   readonly clock: FakeClock;
   readonly client: ObjectClient;
   readonly fleet: FleetStore;
+  /** For the controllers that are started next. */
+  imageResolver: ImageResolver | undefined;
+  /** For the controllers that are started next. */
+  ecr: EcrAccess = { endpoints: [], insecureEndpoints: [] };
+  /** The same: absent, no source is read. */
+  sources: SourceAccess | undefined;
   readonly #agents = new Map<string, Agent>();
   readonly #close: () => Promise<void>;
   #controllers: { stop: AbortController; stopped: Promise<void> } | undefined;
@@ -134,6 +143,11 @@ export class TestHub implements AsyncDisposable {
       clock,
       logger: createLogger({ level: 'error' }),
       connectedWithinSeconds,
+      sealedVersion: (id, value) =>
+        createHmac('sha256', 'test').update(`${id}\n${value}`).digest('base64url'),
+      ecr: this.ecr,
+      ...(this.imageResolver ? { imageResolver: this.imageResolver } : {}),
+      ...(this.sources ? { sources: this.sources } : {}),
       signal: stop.signal,
     });
     this.#controllers = { stop, stopped };

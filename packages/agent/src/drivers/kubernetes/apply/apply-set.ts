@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { KubeObject } from '@selvedge/api';
 import { shortenedName } from '@selvedge/api/node';
-import { applicationOf, partOfLabel } from '../release/plan-release.ts';
+import { applicationOf } from '../../resolve-for-site.ts';
+import { partOfLabel } from '../release/plan-release.ts';
 import { groupOf } from '../release/apply-phase.ts';
 import type { ObjectRef } from '../release/planned-object.ts';
 

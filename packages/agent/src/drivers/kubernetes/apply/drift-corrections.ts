@@ -1,4 +1,4 @@
-import { applicationOf } from '../release/plan-release.ts';
+import { applicationOf } from '../../resolve-for-site.ts';
 import { type ObjectRef, refKey } from '../release/planned-object.ts';
 import type { ItemObservation, ObservedObject } from '../observe/observer.ts';
 import { shownRef } from './apply-problem.ts';

@@ -1,6 +1,7 @@
 import { isNotFound, isStatusError, type KubeObject } from '@selvedge/api';
 import type { SiteCluster } from '../site-cluster.ts';
-import { applicationOf, podSelectorOf } from '../release/plan-release.ts';
+import { applicationOf } from '../../resolve-for-site.ts';
+import { podSelectorOf } from '../release/plan-release.ts';
 import type { ObjectRef } from '../release/planned-object.ts';
 import { terminatingError } from './object-applier.ts';
 

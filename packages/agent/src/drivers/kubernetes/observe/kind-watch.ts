@@ -22,7 +22,10 @@ export interface KindWatchOptions {
   readonly logger: Logger;
   readonly apiVersion: string;
   readonly kind: string;
+  /** Only in this one; absent: in all. */
+  readonly namespace?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** Whole objects instead of their metadata. */
   readonly whole?: true;
   /** `round` as it was when what tells of it began. */
@@ -123,7 +126,7 @@ export class KindWatch {
   }
 
   async #list(resource: ApiResource, signal: AbortSignal): Promise<string> {
-    const { api, labelSelector, onListed } = this.#options;
+    const { api, labelSelector, fieldSelector, onListed } = this.#options;
     const { round } = this;
     this.lists += 1;
     this.#options.onListing?.();
@@ -132,8 +135,8 @@ export class KindWatch {
     do {
       const page: ObjectPage = await api.json<ObjectPage>({
         method: 'GET',
-        path: pathOf(resource, {}),
-        query: { labelSelector, limit: String(pageSize), continue: next },
+        path: this.#path(resource),
+        query: { labelSelector, fieldSelector, limit: String(pageSize), continue: next },
         accept: this.#accept('PartialObjectMetadataList'),
         signal,
       });
@@ -149,18 +152,19 @@ export class KindWatch {
 
   /** Returns when the server has ended it; throws `Expired` when there is no going on from the version. */
   async #watch(resource: ApiResource, signal: AbortSignal): Promise<void> {
-    const { api, labelSelector } = this.#options;
+    const { api, labelSelector, fieldSelector } = this.#options;
     const { shortest, longest } = watchSeconds;
     const timeoutSeconds = Math.round(shortest + Math.random() * (longest - shortest));
     const lines = api.lines({
       method: 'GET',
-      path: pathOf(resource, {}),
+      path: this.#path(resource),
       query: {
         watch: 'true',
         allowWatchBookmarks: 'true',
         resourceVersion: this.#version,
         timeoutSeconds: String(timeoutSeconds),
         labelSelector,
+        fieldSelector,
       },
       accept: this.#accept('PartialObjectMetadata'),
       idleMs: this.#sendsBookmarks ? bookmarkSilenceMs : (timeoutSeconds + 30) * 1000,
@@ -233,6 +237,11 @@ export class KindWatch {
   #tell(object: KubeObject, round: number): void {
     const { apiVersion, kind, onObject } = this.#options;
     onObject({ ...object, apiVersion, kind }, round);
+  }
+
+  #path(resource: ApiResource): string {
+    const { namespace } = this.#options;
+    return pathOf(resource, namespace === undefined ? {} : { namespace });
   }
 
   #accept(as: string): string {

@@ -126,12 +126,12 @@ function containerFault(status: unknown): PodFault | undefined {
 
 const timesText = (restarts: number): string => (restarts > 0 ? `, restarted ${restarts} times` : '');
 
-/** The registry was asked and has no such image, as against a registry that cannot be reached now. */
+/** The registry was asked and has no such image, as against one that cannot be reached now, or wants a login: that may be on its way. */
 function isMissingImage(reason: string, message: string | undefined): boolean {
   if (reason !== 'ErrImagePull' && reason !== 'ImagePullBackOff') return false;
   return (
     /\b(not found|manifest unknown|name unknown|repository does not exist)\b/i.test(message ?? '') &&
-    !/no such host|connection refused|timeout/i.test(message ?? '')
+    !/no such host|connection refused|timeout|access denied|authorization|unauthorized/i.test(message ?? '')
   );
 }
 

@@ -1,16 +1,12 @@
-import {
-  type DeliveryRules,
-  type DesiredItem,
-  type KubeObject,
-  type NodeGroup,
-  resolveReferences,
-  splitReleaseContent,
-} from '@selvedge/api';
+import type { DeliveryRules, KubeObject, NodeGroup, ScopedLogin } from '@selvedge/api';
 import { shortenedName } from '@selvedge/api/node';
 import type { Refusal } from '../../item-state.ts';
+import { applicationOf, type ReleaseAtSite, resolveForSite } from '../../resolve-for-site.ts';
 import { applyPhases, groupOf, phaseOf } from './apply-phase.ts';
 import { placeOnNodeGroups, podOwnerOf } from './node-groups.ts';
 import { type PlannedObject, refKey } from './planned-object.ts';
+import { addPullSecrets } from './pull-secrets.ts';
+import { markPods } from './secret-marks.ts';
 
 /** On every object that we apply: the id of its ApplySet (KEP-3659). */
 export const partOfLabel = 'applyset.kubernetes.io/part-of';
@@ -19,11 +15,12 @@ export const applicationLabel = 'selvedge.dev/application';
 export const applicationNamespaceLabel = 'selvedge.dev/application-namespace';
 
 /** A release at one site. */
-export interface ReleasePlace {
-  readonly item: DesiredItem;
-  readonly siteName: string;
-  readonly variables: Readonly<Record<string, string | number | boolean>>;
+export interface ReleasePlace extends ReleaseAtSite {
   readonly nodeGroups: readonly NodeGroup[];
+  readonly secretVersions?: Readonly<Record<string, string>>;
+  /** For pull secrets: registries of which pods name them, and what is in them. */
+  readonly pulls?: readonly string[];
+  readonly logins?: readonly ScopedLogin[];
   /** Id of the application's ApplySet. */
   readonly applySetId: string;
 }
@@ -38,32 +35,18 @@ export type SiteReleaseOrRefusal =
   | (SiteRelease & { readonly refusal?: undefined })
   | { readonly refusal: Refusal };
 
-/** Fills in variables and places workloads on node groups. Pure. */
+/** Makes of the content what this site applies, and places workloads on node groups. Pure. */
 export function readRelease(content: readonly KubeObject[], place: ReleasePlace): SiteReleaseOrRefusal {
-  const { item, siteName, variables, nodeGroups } = place;
-  const { namespace, name } = applicationOf(item.id);
-  const { manifests, rules } = splitReleaseContent(content);
-  const resolved = resolveReferences(manifests, {
-    siteName,
-    siteVariables: variables,
-    releaseName: item.release,
-    applicationName: name,
-    applicationNamespace: namespace,
-  });
-  if (resolved.missing.length > 0) {
-    const list = resolved.missing.join(', ');
-    const message = `site ${siteName} has no variable ${list}; set it in the Site's spec.variables`;
-    return { refusal: { reason: 'VariableUndefined', message } };
-  }
-  const placed = placeOnNodeGroups(resolved.value, rules.nodeGroups, { name: siteName, nodeGroups });
+  const resolved = resolveForSite(content, place);
+  if (resolved.refusal) return { refusal: resolved.refusal };
+  const { siteName, nodeGroups } = place;
+  const { manifests, rules } = resolved;
+  const placed = placeOnNodeGroups(manifests, rules.nodeGroups, { name: siteName, nodeGroups });
   if (placed.refusal) return { refusal: placed.refusal };
-  return { manifests: placed.manifests, rules };
-}
-
-/** `Application/<namespace>/<name>`. */
-export function applicationOf(id: string): { namespace: string; name: string } {
-  const [, namespace = '', name = ''] = id.split('/');
-  return { namespace, name };
+  const marked = markPods(placed.manifests, rules, place.secretVersions ?? {});
+  const { pulls: registries = [], logins = [] } = place;
+  const application = applicationOf(place.item.id);
+  return { manifests: addPullSecrets(marked, { registries, logins }, application), rules };
 }
 
 /** Whether objects of a kind are in namespaces; undefined: nobody knows the kind. */

@@ -15,7 +15,13 @@ export interface ReleaseRef {
   readonly item: DesiredItem;
   readonly siteName: string;
   readonly variables: Readonly<Record<string, string | number | boolean>>;
+  /** Labels of the Site. Absent: it has none. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly nodeGroups: readonly NodeGroup[];
+  /** Versions of its Secrets, by their name at the hub. Absent: it names none. */
+  readonly secretVersions?: Readonly<Record<string, string>>;
+  /** Registries of which its pods name the pull secret (`addPullSecrets`). Absent: none. */
+  readonly pulls?: readonly string[];
 }
 
 /** What is remembered of an item across restarts. Holds nothing secret: references to objects, never objects. */
@@ -36,6 +42,8 @@ export interface ItemRecord {
   appliedKey?: string;
   /** Of what was applied: another key with the same plan changes nothing. */
   appliedPlan?: string;
+  /** `Plan.pull` as it was applied last. */
+  appliedPull?: string;
   /** Digests of what was applied, object by object; not there while a release is being applied. See `AppliedObjects`. */
   applied?: Readonly<Record<string, string>>;
   /** Key of the last release that was healthy; and the same as far as the cluster was told. */
@@ -53,8 +61,39 @@ export interface ItemRecord {
   reported?: ItemState & { readonly key: string; readonly epoch: number; readonly sinceTime: string };
 }
 
-export function refOf({ item, siteName, variables, nodeGroups }: DriverItem): ReleaseRef {
-  return { item, siteName, variables, nodeGroups };
+export function refOf(wanted: DriverItem, record: ItemRecord): ReleaseRef {
+  const { item, siteName, variables, labels, nodeGroups, secretVersions } = wanted;
+  const pulls = pullsOf(wanted, record);
+  return {
+    item,
+    siteName,
+    variables,
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    nodeGroups,
+    ...(Object.keys(secretVersions).length === 0 ? {} : { secretVersions }),
+    ...(pulls.length === 0 ? {} : { pulls }),
+  };
+}
+
+/** Of what was found in the cluster: logins that came since it was applied have not changed it. */
+export function recoveredRef(wanted: DriverItem, record: ItemRecord): ReleaseRef {
+  const ref = refOf(wanted, record);
+  const { pulls: _none, ...withoutPulls } = ref;
+  return record.succeeded === releaseKey(withoutPulls) ? withoutPulls : ref;
+}
+
+/**
+ * A release that was healthy here pulls as it did: a login that comes, goes or changes rolls no pods. Any other has what there are logins for, and what
+ * the one in force has.
+ */
+function pullsOf(
+  { item, logins }: DriverItem,
+  { active, hasSucceeded, succeeded }: ItemRecord,
+): readonly string[] {
+  const isActive = active?.item.digest === item.digest;
+  const former = active?.pulls ?? [];
+  if (isActive && (hasSucceeded || succeeded?.split(' ')[0] === item.digest)) return former;
+  return [...new Set([...former, ...logins.map(({ registry }) => registry)])].sort();
 }
 
 /** The rules by which a release is applied to what is there now. */
@@ -63,8 +102,18 @@ export function applyRulesFor(rules: DeliveryRules, record: ItemRecord): ApplyRu
 }
 
 /** Same key: the same content with the same values. */
-export function releaseKey({ item, siteName, variables, nodeGroups }: ReleaseRef): string {
-  return `${item.digest} ${shortDigest([item.release, siteName, variables, nodeGroups])}`;
+export function releaseKey(ref: ReleaseRef): string {
+  const { item, siteName, variables, labels, nodeGroups, secretVersions, pulls } = ref;
+  const values = [
+    item.release,
+    siteName,
+    variables,
+    nodeGroups,
+    ...(labels === undefined ? [] : [{ labels }]),
+    ...(secretVersions === undefined ? [] : [{ secretVersions }]),
+    ...(pulls === undefined ? [] : [{ pulls }]),
+  ];
+  return `${item.digest} ${shortDigest(values)}`;
 }
 
 export function shortDigest(value: unknown): string {

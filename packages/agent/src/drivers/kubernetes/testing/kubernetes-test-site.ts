@@ -14,11 +14,13 @@ import {
   releaseContent,
   type RemovalMode,
   type ResourceRef,
+  type ScopedLogin,
 } from '@selvedge/api';
 import { createLogger, sha256Digest, systemClock } from '@selvedge/api/node';
 import { type HttpClient, resourcePath } from '@selvedge/kube';
 import type { ClusterUnderTest } from '@selvedge/testkit';
 import type { Driver, DriverItem, DriverReport } from '../../driver.ts';
+import { type NamedSecrets, TestSecrets } from '../../testing/test-secrets.ts';
 import { createKubernetesDriver, type KubernetesDriverOptions } from '../kubernetes-driver.ts';
 
 export interface ReleaseUnderTest {
@@ -29,6 +31,8 @@ export interface ReleaseUnderTest {
   /** `placement.nodeGroups` of the application. */
   readonly nodeGroups?: readonly string[];
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
+  readonly secrets?: NamedSecrets;
+  readonly logins?: readonly ScopedLogin[];
   readonly deadlineSeconds?: number;
   /** Default: true. */
   readonly mayActivate?: boolean;
@@ -55,6 +59,7 @@ export class KubernetesTestSite {
   readonly #options: TestSiteOptions;
   readonly #contents = new Map<string, readonly KubeObject[]>();
   readonly #items = new Map<string, DriverItem>();
+  readonly #secrets = new TestSecrets();
   readonly #siteUid = randomUUID();
   #stateDir: string;
   #driver: Driver | undefined;
@@ -91,6 +96,7 @@ export class KubernetesTestSite {
       clock: systemClock,
       logger: createLogger({ level: (process.env['LOG_LEVEL'] as 'silent') ?? 'silent' }),
       findManifests: async (digest) => this.#contents.get(digest),
+      findSecrets: (_item, versions) => this.#secrets.find(versions),
       access: this.cluster.access,
       ...options,
       ...change,
@@ -107,8 +113,14 @@ export class KubernetesTestSite {
   /** Assigns a release, as a sync does. @returns the epoch of the assignment. */
   assign(assignment: ReleaseUnderTest): number {
     const { name = 'web', release, manifests, variables = {}, deadlineSeconds = 600 } = assignment;
-    const { apply, nodeGroups, mayActivate = true } = assignment;
-    const rules = { ...(apply ? { apply } : {}), ...(nodeGroups ? { nodeGroups } : {}) };
+    const { apply, nodeGroups, secrets = {}, logins = [], mayActivate = true } = assignment;
+    const named = Object.keys(secrets).map((secret) => ({ name: secret }));
+    const rules = {
+      ...(apply ? { apply } : {}),
+      ...(nodeGroups ? { nodeGroups } : {}),
+      ...(named.length > 0 ? { secrets: named } : {}),
+    };
+    const secretVersions = this.#secrets.keep(secrets);
     const content = releaseContent(structuredClone(manifests) as unknown as KubeObject[], rules, name);
     const digest = sha256Digest(canonicalJson(content));
     this.#contents.set(digest, content);
@@ -128,7 +140,11 @@ export class KubernetesTestSite {
       mayActivate,
       siteName: 'shop',
       variables,
+      labels: {},
       nodeGroups: this.#options.siteNodeGroups ?? [],
+      secrets: this.#secrets.find(secretVersions) ?? new Map(),
+      secretVersions,
+      logins,
       manifests: async () => content,
     });
     this.#driver?.setDesired([...this.#items.values()]);
@@ -165,14 +181,15 @@ export class KubernetesTestSite {
   /** Waits until the newest report has the state (and speaks of the release). */
   async until(
     state: DeliveryState,
-    expected: { name?: string; release?: string; reason?: string; patienceMs?: number } = {},
+    expected: { name?: string; release?: string; epoch?: number; reason?: string; patienceMs?: number } = {},
   ): Promise<DriverReport> {
-    const { name = 'web', release, reason, patienceMs = 120_000 } = expected;
+    const { name = 'web', release, epoch, reason, patienceMs = 120_000 } = expected;
     return eventually(
       async () => this.lastReport(name),
       (report) =>
         report?.state === state &&
         (release === undefined || report.release === release) &&
+        (epoch === undefined || report.epoch === epoch) &&
         (reason === undefined || report.reason === reason),
       { what: `${state} ${release ?? ''} ${reason ?? ''}`, patienceMs },
     ) as Promise<DriverReport>;

@@ -10,9 +10,11 @@ import {
   type KubeObject,
   type Logger,
   type RemovalMode,
+  releaseContent,
 } from '@selvedge/api';
 import { createLogger, sha256Digest, systemClock } from '@selvedge/api/node';
 import type { Driver, DriverItem, DriverReport } from '../../driver.ts';
+import { type NamedSecrets, TestSecrets } from '../../testing/test-secrets.ts';
 import { createPodmanDriver, type PodmanDriverOptions } from '../podman-driver.ts';
 
 /** What the tests need of a Podman; `PodmanTestbed` is one. */
@@ -25,6 +27,8 @@ export interface ReleaseUnderTest {
   readonly name?: string;
   readonly release: string;
   readonly manifests: readonly object[];
+  /** Of the hub. */
+  readonly secrets?: NamedSecrets;
   readonly variables?: Readonly<Record<string, string | number | boolean>>;
   readonly deadlineSeconds?: number;
   /** Default: true. */
@@ -45,7 +49,8 @@ export class TestSite {
   readonly stateDir: string;
   readonly reports: DriverReport[] = [];
   readonly #podman: PodmanUnderTest;
-  readonly #options: Partial<PodmanDriverOptions>;
+  #options: Partial<PodmanDriverOptions>;
+  readonly #secrets = new TestSecrets();
   readonly #contents = new Map<string, readonly KubeObject[]>();
   readonly #items = new Map<string, DriverItem>();
   #driver: Driver | undefined;
@@ -99,6 +104,7 @@ export class TestSite {
       clock: systemClock,
       logger: quietLogger,
       findManifests: async (digest) => this.#contents.get(digest),
+      findSecrets: (_item, versions) => this.#secrets.find(versions),
       ...this.#options,
     });
     driver.onReport((report) => this.reports.push(report));
@@ -108,10 +114,19 @@ export class TestSite {
     return driver;
   }
 
+  /** Other options from the next start on. */
+  use(change: Partial<PodmanDriverOptions>): void {
+    this.#options = { ...this.#options, ...change };
+  }
+
   /** Assigns a release, as a sync does. @returns the epoch of the assignment. */
   assign(assignment: ReleaseUnderTest): number {
     const { name = 'web', release, manifests, variables = {}, deadlineSeconds = 600 } = assignment;
-    const content = structuredClone(manifests) as unknown as KubeObject[];
+    const { secrets = {} } = assignment;
+    const named = Object.keys(secrets).map((secret) => ({ name: secret }));
+    const rules = named.length === 0 ? {} : { secrets: named };
+    const content = releaseContent(structuredClone(manifests) as unknown as KubeObject[], rules, name);
+    const secretVersions = this.#secrets.keep(secrets);
     const digest = sha256Digest(canonicalJson(content));
     this.#contents.set(digest, content);
     this.#epoch += 1;
@@ -133,7 +148,11 @@ export class TestSite {
       mayActivate,
       siteName: 'shop',
       variables,
+      labels: {},
       nodeGroups: [],
+      secrets: this.#secrets.find(secretVersions) ?? new Map(),
+      secretVersions,
+      logins: [],
       manifests: manifestsOf,
     });
     this.#driver?.setDesired([...this.#items.values()]);
