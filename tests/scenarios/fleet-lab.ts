@@ -19,7 +19,7 @@ import {
 } from '@selvedge/api';
 import { createLogger, systemClock } from '@selvedge/api/node';
 import { startTestAgent, type TestAgent } from '@selvedge/agent/testing';
-import { type Hub, startHub } from '@selvedge/hub';
+import { type Hub, type HubOptions, startHub } from '@selvedge/hub';
 import { createHttpClient, type HttpClient, loadKubeconfig, resourcePath } from '@selvedge/kube';
 import { SkippingClock, startTcpLink, type TcpLink } from '@selvedge/testkit';
 
@@ -54,6 +54,7 @@ export interface LabSite {
  */
 export class FleetLab implements AsyncDisposable {
   readonly clock: SkippingClock;
+  readonly #hubOptions: Partial<HubOptions>;
   readonly #folder: string;
   readonly #sites = new Map<string, LabSite>();
   /** Links that are cut, agents that are stopped: nobody waits for these. */
@@ -63,15 +64,16 @@ export class FleetLab implements AsyncDisposable {
   #client: HttpClient | undefined;
   #port = 0;
 
-  private constructor(folder: string, clock: SkippingClock) {
+  private constructor(folder: string, clock: SkippingClock, hubOptions: Partial<HubOptions>) {
+    this.#hubOptions = hubOptions;
     this.#folder = folder;
     this.clock = clock;
   }
 
   /** @param start what the time is; default: now. */
-  static async start(options: { start?: string } = {}): Promise<FleetLab> {
+  static async start(options: { start?: string; hub?: Partial<HubOptions> } = {}): Promise<FleetLab> {
     const folder = await mkdtemp(join(tmpdir(), 'svg-scenario-'));
-    const lab = new FleetLab(folder, new SkippingClock(options.start));
+    const lab = new FleetLab(folder, new SkippingClock(options.start), options.hub ?? {});
     await lab.startHub();
     await lab.client.create(namespaces, {
       apiVersion: 'v1',
@@ -84,6 +86,11 @@ export class FleetLab implements AsyncDisposable {
   get client(): HttpClient {
     if (this.#client === undefined) throw new Error('the hub does not run');
     return this.#client;
+  }
+
+  /** Where forges and others who are no Kubernetes clients reach the hub. */
+  get hubUrl(): string {
+    return `https://127.0.0.1:${this.#port}`;
   }
 
   site(name: string): LabSite {
@@ -283,6 +290,7 @@ export class FleetLab implements AsyncDisposable {
       syncWait: `${syncWaitMinutes}m`,
       clock: this.clock,
       logger: createLogger({ level: 'error' }),
+      ...this.#hubOptions,
     });
     this.#port = this.#hub.port;
     this.#client = createHttpClient({ kubeconfig: await loadKubeconfig(this.#hub.kubeconfigPath) });
