@@ -11,11 +11,13 @@ import { benchKubernetes } from './kubernetes.ts';
 import { benchLink } from './link.ts';
 import { benchMainJob } from './main-job.ts';
 import { benchRollout } from './rollout.ts';
+import { benchSources } from './sources.ts';
 
 const usage = `usage: npm run bench -- main-job [--json]
        npm run bench -- kubernetes [--json] [--idle-seconds N]
        npm run bench -- link [--json]
        npm run bench -- rollout [--json] [--sites N] [--agents N] [--data FOLDER]
+       npm run bench -- sources [--json] [--agents N] [--data FOLDER]
        npm run bench -- api [--json] [--objects N] [--start-objects N] [--data FOLDER]
                             [--kubeconfig FILE [--pid PID]... [--stop COMMAND --start COMMAND] [--without-hub]]`;
 
@@ -50,6 +52,7 @@ const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
     const { sites, agents, data } = values;
     return benchRollout({ sites: Number(sites), agents: Number(agents), data }, tell);
   },
+  sources: () => benchSources({ agents: Number(values.agents), data: values.data }, tell),
   api: () =>
     benchApi(
       {

@@ -52,7 +52,8 @@ export async function startHubTarget({ parent, nodeArguments = [] }: HubTargetOp
   async function start(): Promise<ChildProcess> {
     const [node, ...program] = bundledPrograms.cli;
     const log = await open(join(folder, 'hub.log'), 'w');
-    const args = [...nodeArguments, ...program, 'hub', '--data', data, '--listen', listen];
+    const withArguments = program.toSpliced(-1, 0, ...nodeArguments);
+    const args = [...withArguments, 'hub', '--data', data, '--listen', listen];
     const child = spawn(node, args, { stdio: ['ignore', log.fd, log.fd], cwd: parent ?? folder });
     await log.close();
     return child;

@@ -108,7 +108,11 @@ function give(driver: Driver, manifests: readonly KubeObject[], epoch: number): 
       mayActivate: true,
       siteName: 'shop',
       variables: {},
+      labels: {},
       nodeGroups: [],
+      secrets: new Map(),
+      secretVersions: {},
+      logins: [],
       manifests: async () => manifests,
     },
   ]);

@@ -56,8 +56,8 @@ export class BenchFleet implements AsyncDisposable {
     }
   }
 
-  /** Gives every site this version of the application. */
-  async apply(version: string, rollout: RolloutStrategy): Promise<void> {
+  /** Gives every site this version of the application. @param manifests of it; default: one ConfigMap. */
+  async apply(version: string, rollout: RolloutStrategy, manifests = configMapOf(version)): Promise<void> {
     await this.#client.apply(
       applications,
       {
@@ -65,13 +65,8 @@ export class BenchFleet implements AsyncDisposable {
         kind: 'Application',
         metadata: { name: application, namespace },
         spec: {
-          source: {
-            inline: {
-              manifests: [
-                { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: application }, data: { version } },
-              ],
-            },
-          },
+          source: { inline: { manifests } },
+          images: { tags: 'Keep' },
           placement: { siteSelector: { matchLabels: { tier: 'store' } } },
           rollout,
         },
@@ -91,6 +86,15 @@ export class BenchFleet implements AsyncDisposable {
         throw new Error(`waited ${seconds} s in vain until ${what}; one is ${JSON.stringify(example)}`);
       }
       await sleep(250);
+    }
+  }
+
+  /** Waits until nothing has passed the link for so long: what was said has been answered. */
+  async untilQuiet(milliseconds: number, seconds = 120): Promise<void> {
+    const end = performance.now() + seconds * 1000;
+    while (this.link.idleMs < milliseconds) {
+      if (performance.now() > end) throw new Error(`the link was never quiet for ${milliseconds} ms`);
+      await sleep(50);
     }
   }
 
@@ -146,6 +150,17 @@ export class BenchFleet implements AsyncDisposable {
     claims.hubs = [`https://127.0.0.1:${this.link.port}`];
     return `${prefix}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
   }
+}
+
+function configMapOf(version: string): KubeObject[] {
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: application },
+      data: { version },
+    } as KubeObject,
+  ];
 }
 
 async function startHub(folder: string, port: number): Promise<ChildProcess> {
