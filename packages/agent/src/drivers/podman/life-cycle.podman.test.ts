@@ -179,7 +179,7 @@ describe('the life of an application on a Podman site', requireTool('podman', 'n
       manifests: webManifests({ text: '${site.variables.town}', port }),
     });
     const missing = await site.until('Refused', { release: 'three', reason: 'VariableUndefined' });
-    assert.match(missing.message ?? '', /site shop has no variable town/);
+    assert.match(missing.message ?? '', /site shop has no site\.variables\.town/);
     assert.equal(await podman.podman('ps', '--all', '--quiet'), before);
     assert.equal(await fetchPage(port), 'one\n');
   });
