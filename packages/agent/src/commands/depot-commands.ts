@@ -1,5 +1,6 @@
 import { printable } from '@selvedge/api';
 import type { DepotList, VerifiedDepot } from '../depot/list-depot.ts';
+import { formatTable } from './format-table.ts';
 
 /** `selvedge-agent depot list`, for people. */
 export function formatDepotList({ images, blobs, totalBytes }: DepotList): string {
@@ -15,7 +16,7 @@ export function formatDepotList({ images, blobs, totalBytes }: DepotList): strin
       image.lastUsedTime,
     ];
   });
-  const lines = table([['IMAGE', 'SIZE', 'HERE', 'NEEDED', 'LAST USED'], ...rows]);
+  const lines = formatTable([['IMAGE', 'SIZE', 'HERE', 'NEEDED', 'LAST USED'], ...rows]);
   return `${[...lines, '', `${blobs.length} blobs, ${megabytes(totalBytes)}`].join('\n')}\n`;
 }
 
@@ -34,14 +35,4 @@ export function formatVerifiedDepot({ blobs, bytes, removed, images }: VerifiedD
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
-function table(rows: readonly string[][]): string[] {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows.map((row) =>
-    row
-      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? 0) + 2)))
-      .join('')
-      .trimEnd(),
-  );
 }

@@ -3,6 +3,7 @@ import type { RecordedAct } from '../life/local-acts.ts';
 import type { RollbackOrder } from '../life/local-orders.ts';
 import type { AgentStatus, ItemStatus } from './read-status.ts';
 import { shortName } from './site-directory.ts';
+import { formatTable } from './format-table.ts';
 
 /** The status for a person at the site. What the hub and the runtime said in it cannot steer the terminal. */
 export function formatStatus(status: AgentStatus, now: Date): string {
@@ -155,16 +156,7 @@ function formatActs(acts: readonly RecordedAct[], now: Date): string[] {
   return table([['DONE HERE', 'WHAT', 'BY', 'HUB KNOWS', 'DETAILS'], ...rows]);
 }
 
-function table(cells: readonly string[][]): string[] {
-  const rows = cells.map((row) => row.map(printable));
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows.map((row) =>
-    row
-      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? 0) + 2)))
-      .join('')
-      .trimEnd(),
-  );
-}
+const table = (cells: readonly string[][]): string[] => formatTable(cells.map((row) => row.map(printable)));
 
 function hubNow(status: AgentStatus, now: Date): Date {
   return new Date(now.getTime() + (status.clockOffsetMs ?? 0));
