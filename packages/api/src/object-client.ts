@@ -17,6 +17,8 @@ export interface ListOptions {
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
+  /** Of a list: what is kept of each object, applied as it is read. A long list of large objects is then never whole in memory. */
+  project?: (object: KubeObject) => KubeObject;
 }
 
 /**

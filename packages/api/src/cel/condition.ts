@@ -19,19 +19,35 @@ export interface Condition {
  */
 export function compileCondition(text: string): Condition {
   try {
-    return compile(text);
+    const condition = compile(['self'], text);
+    return { evaluate: (self) => condition.evaluate({ self }) };
   } catch (cause) {
     throw new Error(firstLine(cause), { cause });
   }
 }
 
-/** `self` may be anything, so only what is wrong whatever it is can be found. */
-const environment = new Environment({
-  homogeneousAggregateLiterals: false,
-  enableOptionalTypes: true,
-}).registerVariable('self', 'dyn');
+/** The same over several values, each by its name. */
+export interface ConditionOver<Name extends string> {
+  /** Throws as `Condition.evaluate` does. */
+  evaluate(values: Readonly<Record<Name, unknown>>): boolean;
+}
 
-function compile(text: string): Condition {
+/** As `compileCondition`, over other names than `self`. */
+export function compileConditionOver<Name extends string>(
+  names: readonly Name[],
+  text: string,
+): ConditionOver<Name> {
+  try {
+    return compile(names, text);
+  } catch (cause) {
+    throw new Error(firstLine(cause), { cause });
+  }
+}
+
+function compile<Name extends string>(names: readonly Name[], text: string): ConditionOver<Name> {
+  // Values may be anything, so only what is wrong whatever they are can be found.
+  const environment = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true });
+  for (const name of names) environment.registerVariable(name, 'dyn');
   const checked = environment.check(text);
   if (!checked.valid) throw checked.error ?? new Error('it is not valid');
   if (checked.type !== 'bool' && checked.type !== 'dyn') {
@@ -39,17 +55,23 @@ function compile(text: string): Condition {
   }
   // One tree to count with, and one that becomes the program.
   const { ast } = environment.parse(text);
-  const { evaluate, read } = expressionOf(environment.parse(text).ast);
-  const part = read.get('self') ?? new Map<string, Read>();
+  const { evaluate, read } = expressionOf(environment.parse(text).ast, names);
   return {
-    evaluate: (self) => {
-      const cost = Math.ceil(costOf(ast, new Map([['self', schemaOf(self, part)]])));
+    evaluate: (values) => {
+      const parts = names.map((name) => {
+        const part = read.get(name) ?? new Map<string, Read>();
+        return { name, part, value: onlyRead(values[name], part) };
+      });
+      const schemas = parts.map(({ name, part, value }) => [name, schemaOf(value, part)] as const);
+      const cost = Math.ceil(costOf(ast, new Map(schemas)));
       if (cost > maxRuleCost) {
         throw new Error(`it would take ${cost} steps on this object, more than ${maxRuleCost}`);
       }
       let answer: unknown;
       try {
-        answer = evaluate({ self: toCel(self, undefined, 'all') });
+        answer = evaluate(
+          Object.fromEntries(parts.map(({ name, value }) => [name, toCel(value, undefined, 'all')])),
+        );
       } catch (cause) {
         throw new Error(firstLine(cause), { cause });
       }
@@ -57,6 +79,15 @@ function compile(text: string): Condition {
       return answer;
     },
   };
+}
+
+/** The fields that are read: what is not has no need to be converted, and may be most of it. */
+function onlyRead(value: unknown, read: Read): unknown {
+  if (read === 'all' || !isObject(value)) return value;
+  const fields = [...read].flatMap(([name, part]) =>
+    Object.hasOwn(value, name) ? [[name, onlyRead(value[name], part)] as const] : [],
+  );
+  return Object.fromEntries(fields);
 }
 
 const bare = { nullable: false, preserveUnknownFields: false, intOrString: false, limits: {} };

@@ -13,13 +13,21 @@ export interface Expression {
   readonly read: ReadonlyMap<string, Read>;
 }
 
-/** Knows no types: values have the right ones, and the rule has been checked before. */
-const evaluation = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true })
-  .registerVariable('self', 'dyn')
-  .registerVariable('oldSelf', 'dyn')
-  .registerFunction('string.matchesInLinearTime(string): bool', (text: string, pattern: string) =>
+const ruleNames = ['self', 'oldSelf'];
+const evaluations = new Map<string, Environment>();
+
+/** Knows no types: values have the right ones, and the rule has been checked before. One for each list of names. */
+function evaluationOver(names: readonly string[]): Environment {
+  const known = evaluations.get(names.join());
+  if (known) return known;
+  const environment = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true });
+  for (const name of names) environment.registerVariable(name, 'dyn');
+  environment.registerFunction('string.matchesInLinearTime(string): bool', (text: string, pattern: string) =>
     expressionFor(pattern).test(text),
   );
+  evaluations.set(names.join(), environment);
+  return environment;
+}
 
 /** Filled when rules are compiled, so it is as large as the program has patterns. */
 const expressions = new Map<string, LinearRegExp>();
@@ -61,14 +69,17 @@ export function compileExpression(
       `it may take ${cost} steps, more than ${maxRuleCost}: limit lists, maps and texts with maxItems, maxProperties and maxLength`,
     );
   }
-  return expressionOf(ast);
+  return expressionOf(ast, ruleNames);
 }
 
 /** The tree is changed: use it for nothing else afterwards. Throws for a `matches` whose pattern is not known now. */
-export function expressionOf(ast: ASTNode): Expression {
+export function expressionOf(
+  ast: ASTNode,
+  names: readonly string[],
+): { readonly evaluate: (values: Readonly<Record<string, unknown>>) => unknown } & Pick<Expression, 'read'> {
   replaceMatches(ast);
-  const evaluate = evaluation.parse(serialize(ast));
-  return { evaluate: (values) => evaluate(values), read: readBy(ast) };
+  const evaluate = evaluationOver(names).parse(serialize(ast));
+  return { evaluate: (values) => evaluate(values), read: readBy(ast, names) };
 }
 
 /** `matches` of the library may run for ever; ours may not. */
@@ -83,11 +94,11 @@ function replaceMatches(node: unknown): void {
   node.args[0] = 'matchesInLinearTime';
 }
 
-/** The fields of `self` and `oldSelf` that an expression names; `all` where it uses them as a whole. */
-function readBy(root: ASTNode): ReadonlyMap<string, Read> {
+/** The fields of these variables that an expression names; `all` where it uses them as a whole. */
+function readBy(root: ASTNode, names: readonly string[]): ReadonlyMap<string, Read> {
   const read = new Map<string, MutableRead>();
   const visit = (node: unknown): void => {
-    const path = isNode(node) ? pathOf(node) : undefined;
+    const path = isNode(node) ? pathOf(node, names) : undefined;
     if (path) addPath(read, path);
     else for (const child of childrenOf(node)) visit(child);
   };
@@ -98,10 +109,10 @@ function readBy(root: ASTNode): ReadonlyMap<string, Read> {
 type MutableRead = 'all' | Map<string, MutableRead>;
 
 /** `['self', 'a', 'b']` for `self.a.b`. */
-function pathOf(node: ASTNode): string[] | undefined {
-  if (node.op === 'id') return node.args === 'self' || node.args === 'oldSelf' ? [node.args] : undefined;
+function pathOf(node: ASTNode, names: readonly string[]): string[] | undefined {
+  if (node.op === 'id') return names.includes(node.args) ? [node.args] : undefined;
   if (node.op !== '.') return undefined;
-  const parent = pathOf(node.args[0]);
+  const parent = pathOf(node.args[0], names);
   return parent && [...parent, node.args[1]];
 }
 

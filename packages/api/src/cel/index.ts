@@ -4,7 +4,7 @@
  */
 export type { CelSchema } from './cel-schema.ts';
 export { celName, toCel } from './cel-value.ts';
-export { compileCondition, type Condition } from './condition.ts';
+export { compileCondition, compileConditionOver, type Condition, type ConditionOver } from './condition.ts';
 export { compileExpression, type Expression, oldValue } from './expression.ts';
 export { LinearRegExp } from './linear-regexp.ts';
 export { maxRuleCost, timesOf } from './rule-cost.ts';

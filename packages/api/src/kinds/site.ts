@@ -3,6 +3,7 @@ import type { KubeObject, ObjectMeta, ResourceRef } from '../object-meta.ts';
 import { type LinkAccess, linkAccesses } from '../rules/link-access.ts';
 import { heldRemovalSchema, removalApprovalSchema } from './application.ts';
 import { siteInventoryStatusSchema } from './inventory-schema.ts';
+import { rackSpecSchema, rackStatusSchema } from './rack-schemas.ts';
 import { conditionsSchema, fingerprintSchema, timeSchema } from './status-schemas.ts';
 
 export const sites: ResourceRef = {
@@ -185,6 +186,7 @@ export const siteSpecSchema = Type.Object(
         },
       ),
     ),
+    rack: Type.Optional(rackSpecSchema),
     removal: Type.Optional(
       Type.Object(
         { approved: Type.Optional(removalApprovalSchema) },
@@ -247,6 +249,7 @@ export const siteStatusSchema = Type.Object(
     ),
     agent: Type.Optional(agentStatusSchema),
     inventory: Type.Optional(siteInventoryStatusSchema),
+    rack: Type.Optional(rackStatusSchema),
     mirrors: Type.Optional(
       Type.Array(
         Type.Object({
@@ -319,6 +322,16 @@ export const siteStatusSchema = Type.Object(
               digest: Type.String({ description: 'Digest of that release.' }),
             }),
             { description: 'What the site is to run by that state; the first 200.' },
+          ),
+          machines: Type.Optional(
+            Type.Array(
+              Type.Object({
+                name: Type.String({ description: 'Name of the Machine.' }),
+                followed: Type.String({ description: 'What its rack was told of it last.' }),
+                wanted: Type.String({ description: 'What this hub has of it.' }),
+              }),
+              { description: 'Machines of which the rack was told something else; the first 200.' },
+            ),
           ),
         },
         { description: 'What the site follows while that is newer than what the hub knows.' },

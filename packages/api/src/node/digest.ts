@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../canonical-json.ts';
+import type { MachineReport } from '../machines/machine-report.ts';
 import type { DesiredState, ItemReport, MirrorOrder } from '../sync/sync-protocol.ts';
 
 /** `sha256:<64 hex digits>`, as the OCI image spec writes digests. */
@@ -40,6 +41,12 @@ export function stateDigest(state: DesiredState): string {
 /** Digest of which report is the newest per item; equal on both sides when no report is missing. */
 export function reportsDigest(reports: readonly Pick<ItemReport, 'id' | 'uid' | 'seq'>[]): string {
   const lines = reports.map((r) => `${r.id} ${r.uid} ${r.seq}`).sort();
+  return sha256Digest(lines.join('\n'));
+}
+
+/** Of all reports of machines that a rack holds, or that a hub holds of a rack. */
+export function machinesDigest(reports: readonly Pick<MachineReport, 'key' | 'seq'>[]): string {
+  const lines = reports.map((r) => `${r.key} ${r.seq}`).sort();
   return sha256Digest(lines.join('\n'));
 }
 

@@ -8,6 +8,7 @@ export { readTar, type TarEntry, TarError } from './archive/read-tar.ts';
 export { type TarFile, writeTar } from './archive/write-tar.ts';
 export * from './atomic-file.ts';
 export * from './content-encoding.ts';
+export * from './decompress-file.ts';
 export * from './digest.ts';
 export * from './inventory-delta.ts';
 export * from './logger.ts';

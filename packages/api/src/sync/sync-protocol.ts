@@ -2,6 +2,8 @@ import type { InventoryReport } from '../inventory/site-inventory.ts';
 import type { DeliveryState } from '../kinds/delivery.ts';
 import type { NodeGroup } from '../kinds/site.ts';
 import type { LabelSelector } from '../label-selector.ts';
+import type { MachineReport, RackReport } from '../machines/machine-report.ts';
+import type { RackOrder } from '../machines/rack-order.ts';
 import type { LinkAccess } from '../rules/link-access.ts';
 
 /**
@@ -169,6 +171,8 @@ export interface SitePolicy {
   readonly mirrors?: readonly MirrorOrder[];
   /** `Site.spec.depot`. */
   readonly depot?: DepotPolicy;
+  /** What the site's rack is to do; absent: it has none. */
+  readonly rack?: RackOrder;
 }
 
 /** A value that travels sealed to the agent's own key (`AgentInfo.sealingKey`). */
@@ -448,6 +452,12 @@ export interface SyncRequest {
   acts?: LocalAct[];
   /** What the site has for each mirror that is ordered; sent at start and when it changed. */
   mirrors?: MirrorReport[];
+  /** Sent at start and when it changed. */
+  rack?: RackReport;
+  /** Of machines, not acknowledged yet, lowest `seq` first, at most 50 and 256 KiB a request. */
+  machines?: MachineReport[];
+  /** `machinesDigest` of all that the rack knows, sent by racks: the hub asks for all when its own differs. */
+  machinesDigest?: string;
   /** The signed state that the agent follows, when the hub asked for it (`sendState`): so a hub that lost its memory can adopt it. */
   held?: { signed: string; state: DesiredState };
 }
@@ -496,6 +506,10 @@ export interface SyncResponse {
   sendInventory?: true;
   /** Uids of mirrors of which the hub has not what the site has: `PUT` it. */
   sendMirrors?: string[];
+  /** Highest `seq` of reports of machines that is durably stored. Above the rack's own counter: it counts on from here. */
+  ackMachines?: number;
+  /** Send every report of machines again. */
+  sendAllMachines?: boolean;
   /** Send every report again. */
   sendAllReports?: boolean;
   /** Before the next request; 0 = at once. */

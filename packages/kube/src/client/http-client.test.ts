@@ -182,6 +182,20 @@ describe('http client', () => {
     assert.equal(api.requests.length, 1);
   });
 
+  test('only the metadata of objects is asked for where nothing else is wanted', async () => {
+    await using api = await startScriptedApi(({ query }, res) => {
+      if (query.has('watch')) res.writeHead(200).end(`${JSON.stringify({ type: 'ADDED', object: shop })}\n`);
+      else sendJson(res, 200, { kind: 'PartialObjectMetadataList', metadata: {}, items: [shop] });
+    });
+    await using client = closing(createHttpClient({ server: api.url }));
+    await client.metadata.list(sites);
+    const options = { resourceVersion: '5', signal: new AbortController().signal };
+    for await (const event of client.metadata.watch(sites, options)) assert.equal(event.type, 'ADDED');
+    await client.list(sites);
+    const forms = api.requests.map(({ headers }) => /as=(\w+)/.exec(headers.accept ?? '')?.[1]);
+    assert.deepEqual(forms, ['PartialObjectMetadataList', 'PartialObjectMetadata', undefined]);
+  });
+
   test('a watch left early closes its connection', async () => {
     const closed = Promise.withResolvers<void>();
     await using api = await startScriptedApi((request, res) => {

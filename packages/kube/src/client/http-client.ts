@@ -23,6 +23,8 @@ export interface RawRequest {
   readonly body?: unknown;
   /** Of the body; `application/json` by default. */
   readonly contentType?: string;
+  /** What is asked for, as in the header; `application/json` by default. The answer is JSON in any case. */
+  readonly accept?: string;
 }
 
 export interface Download {
@@ -40,6 +42,8 @@ export interface Download {
 export interface HttpClient extends ObjectClient {
   /** Address of the server, for messages. */
   readonly server: string;
+  /** Lists and watches objects without what is in them: only their metadata comes. For those who only have to know that something changed. */
+  readonly metadata: Pick<ObjectClient, 'list' | 'watch'>;
   /** Any request of the API, as a POST to a subresource. Throws StatusError. */
   request<T>(request: RawRequest): Promise<T>;
   /** Body of an answer as it comes, for an answer that is no object; ends quietly when the signal fires. Throws StatusError. */
@@ -75,13 +79,24 @@ function connectionOptions(options: HttpClientOptions): HttpConnectionOptions {
   return kubeconfig;
 }
 
+const metadataForms = {
+  list: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io',
+  watch: 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io',
+} as const;
+
 class UndiciObjectClient implements HttpClient {
   readonly #connection: HttpConnection;
   readonly #random: () => number;
+  readonly #isOnlyMetadata: boolean;
 
-  constructor(connection: HttpConnection, random: () => number) {
+  constructor(connection: HttpConnection, random: () => number, isOnlyMetadata = false) {
     this.#connection = connection;
     this.#random = random;
+    this.#isOnlyMetadata = isOnlyMetadata;
+  }
+
+  get metadata(): Pick<ObjectClient, 'list' | 'watch'> {
+    return new UndiciObjectClient(this.#connection, this.#random, true);
   }
 
   get server(): string {
@@ -143,6 +158,7 @@ class UndiciObjectClient implements HttpClient {
       method: 'GET',
       path,
       query: { ...selectors(options), ...page },
+      ...(this.#isOnlyMetadata ? { accept: metadataForms.list } : {}),
     });
     if (!Array.isArray(list.items)) {
       throw new StatusError(
@@ -150,7 +166,8 @@ class UndiciObjectClient implements HttpClient {
         `${this.server} answered ${path} with something that is not a list`,
       );
     }
-    return list;
+    const { project } = options;
+    return project === undefined ? list : { ...list, items: list.items.map((item) => project(item) as T) };
   }
 
   async *watch<T extends KubeObject>(
@@ -169,6 +186,7 @@ class UndiciObjectClient implements HttpClient {
       },
       idleMilliseconds: (timeoutSeconds + 30) * 1000,
       signal: options.signal,
+      ...(this.#isOnlyMetadata ? { accept: metadataForms.watch } : {}),
     });
     yield* readWatchEvents<T>(chunks);
   }

@@ -25,6 +25,7 @@ export interface HttpConnection {
     query?: Query;
     body?: unknown;
     contentType?: string;
+    accept?: string;
   }): Promise<unknown>;
   /** Body of an answer as it comes; ends quietly when the signal fires. */
   stream(request: {
@@ -32,6 +33,7 @@ export interface HttpConnection {
     path: string;
     query: Query;
     body?: unknown;
+    accept?: string;
     /** Longest silence before the connection counts as dead. */
     idleMilliseconds: number;
     signal: AbortSignal;
@@ -80,9 +82,11 @@ class UndiciConnection implements HttpConnection {
     const answer = await this.#send(request.path, request.query, {
       method: request.method,
       ...(hasBody ? { body: JSON.stringify(request.body) } : {}),
-      headers: hasBody
-        ? { ...this.#headers, 'content-type': request.contentType ?? 'application/json' }
-        : this.#headers,
+      headers: {
+        ...this.#headers,
+        ...(request.accept === undefined ? {} : { accept: request.accept }),
+        ...(hasBody ? { 'content-type': request.contentType ?? 'application/json' } : {}),
+      },
     });
     const text = await this.#readText(answer.body);
     if (answer.statusCode >= 300) throw this.#failure(answer.statusCode, text);
@@ -103,10 +107,11 @@ class UndiciConnection implements HttpConnection {
     try {
       const answer = await this.#send(request.path, request.query, {
         method: request.method ?? 'GET',
-        headers:
-          request.body === undefined
-            ? this.#headers
-            : { ...this.#headers, 'content-type': 'application/json' },
+        headers: {
+          ...this.#headers,
+          ...(request.accept === undefined ? {} : { accept: request.accept }),
+          ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
         bodyTimeout: request.idleMilliseconds,
         signal: request.signal,
