@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
-import { type KubeObject, StatusError } from '@selvedge/api';
-import type { ListPage } from '../registry/list.ts';
+import { StatusError } from '@selvedge/api';
+import { type ListPage, treesOf } from '../registry/list.ts';
 import { CachedObject } from '../watch-cache/cached-object.ts';
 import { PacedWriter } from './paced-writer.ts';
 import { type Presenter, presenterFor } from './presenter.ts';
@@ -11,8 +11,6 @@ import { acceptsGzip } from './response-meter.ts';
 
 const chunkBytes = 256 * 1024;
 const maxWaitingBytes = 2 * chunkBytes;
-/** So many trees are made before others get their turn. */
-const slice = 200;
 const comma = Buffer.from(',');
 
 /**
@@ -23,7 +21,7 @@ export async function sendList(call: Call, page: ListPage): Promise<void> {
   const presenter = presenterFor(call);
   const { resource } = call;
   const isText = presenter.isPlain && !resource.isDecorated && isCached(page.objects);
-  const items = isText ? cachedItems(page.objects) : presentedItems(presenter, await treesOf(call, page));
+  const items = isText ? cachedItems(page.objects) : presentedItems(presenter, call, page);
   const pieces = inChunks(frame(presenter, page, items));
   const first = await pieces.next();
   const second = await pieces.next();
@@ -92,46 +90,60 @@ async function* concatenated(begun: readonly Buffer[], rest: AsyncGenerator<Buff
 const isCached = (objects: ListPage['objects']): objects is readonly CachedObject[] =>
   objects.length === 0 || objects[0] instanceof CachedObject;
 
-function* cachedItems(objects: readonly CachedObject[]): Generator<Buffer> {
-  for (const { json } of objects) yield json;
+type Batch = Iterable<Buffer>;
+
+function* cachedItems(objects: readonly CachedObject[]): Generator<Batch> {
+  yield objects.values().map(({ json }) => json);
 }
 
-function* presentedItems(presenter: Presenter, objects: readonly KubeObject[]): Generator<Buffer> {
-  for (const object of objects) yield Buffer.from(presenter.listItem(object));
-}
-
-async function treesOf({ resource }: Call, { objects }: ListPage): Promise<readonly KubeObject[]> {
-  const trees: KubeObject[] = [];
-  for (const object of objects) {
-    trees.push(object instanceof CachedObject ? object.parse() : object);
-    if (trees.length % slice === 0) await turn();
+async function* presentedItems(
+  presenter: Presenter,
+  { resource }: Call,
+  { objects }: ListPage,
+): AsyncGenerator<Batch> {
+  for await (const trees of treesOf(resource, objects)) {
+    yield trees.values().map((object) => Buffer.from(presenter.listItem(object)));
   }
-  return resource.decorate(trees);
 }
 
-function* frame(presenter: Presenter, { metadata }: ListPage, items: Iterable<Buffer>): Generator<Buffer> {
-  yield Buffer.from(presenter.listHead(metadata));
+async function* frame(
+  presenter: Presenter,
+  { metadata }: ListPage,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+): AsyncGenerator<Batch> {
+  yield [Buffer.from(presenter.listHead(metadata))];
   let isFirst = true;
+  for await (const batch of batches) {
+    yield withCommas(batch, isFirst);
+    isFirst = false;
+  }
+  yield [Buffer.from(presenter.listTail)];
+}
+
+/** A comma before each item, but not before the first of the list. */
+function* withCommas(items: Batch, isFirstBatch: boolean): Generator<Buffer> {
+  let isFirst = isFirstBatch;
   for (const item of items) {
     if (!isFirst) yield comma;
     isFirst = false;
     yield item;
   }
-  yield Buffer.from(presenter.listTail);
 }
 
 /** Joins small parts; the last chunk is what is left. Others get their turn between chunks. */
-async function* inChunks(parts: Iterable<Buffer>): AsyncGenerator<Buffer> {
+async function* inChunks(batches: AsyncIterable<Batch>): AsyncGenerator<Buffer> {
   let waiting: Buffer[] = [];
   let bytes = 0;
-  for (const part of parts) {
-    waiting.push(part);
-    bytes += part.length;
-    if (bytes < chunkBytes) continue;
-    yield Buffer.concat(waiting, bytes);
-    waiting = [];
-    bytes = 0;
-    await turn();
+  for await (const batch of batches) {
+    for (const part of batch) {
+      waiting.push(part);
+      bytes += part.length;
+      if (bytes < chunkBytes) continue;
+      yield Buffer.concat(waiting, bytes);
+      waiting = [];
+      bytes = 0;
+      await turn();
+    }
   }
   if (bytes > 0) yield Buffer.concat(waiting, bytes);
 }

@@ -26,10 +26,9 @@ export async function followResource(
   let pause = firstPauseMs;
   while (!closing.aborted) {
     try {
-      const { objects, revision } = await store.list({ resource });
-      follower.replace(objects.map(decode));
+      const fromRevision = await readAll(store, resource, follower);
       pause = firstPauseMs;
-      for await (const event of store.watch({ resource, fromRevision: revision, signal: closing })) {
+      for await (const event of store.watch({ resource, fromRevision, signal: closing })) {
         if (event.type === 'put') follower.put(decode(event.object));
         else if (event.type === 'delete') follower.remove(decode(event.object));
       }
@@ -40,4 +39,11 @@ export async function followResource(
     await clock.sleep(pause * (0.5 + Math.random()), closing);
     pause = Math.min(pause * 2, longestPauseMs);
   }
+}
+
+/** Of its own: what follows lasts as long as the server, and would keep the texts. Resolves to the revision of what was read. */
+async function readAll(store: Registry['store'], resource: string, follower: Follower): Promise<number> {
+  const { objects, revision } = await store.list({ resource });
+  follower.replace(objects.map(decode));
+  return revision;
 }

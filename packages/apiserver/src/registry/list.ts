@@ -1,4 +1,4 @@
-import { isExpired, type KubeObject, type ObjectList, StatusError } from '@selvedge/api';
+import { isExpired, type KubeObject, type ListOptions, type ObjectList, StatusError } from '@selvedge/api';
 import type { ListQuery as StoreQuery, ListResult } from '@selvedge/store';
 import { setImmediate as turn } from 'node:timers/promises';
 import { CachedObject } from '../watch-cache/cached-object.ts';
@@ -30,26 +30,43 @@ const fillWaitMs = 10_000;
 /** A cache that has not heard of the newest revision after this is passed by. */
 const freshWaitMs = 3_000;
 /** So many objects are looked at before others get their turn. */
-const slice = 500;
+const slice = 200;
+/** Text of objects that are trees at the same time. */
+const batchBytes = 8 * 1024 * 1024;
 
-/** The whole list as trees, each fresh. */
+/** The whole list as trees, each fresh; of each what `project` makes of it. */
 export async function listObjects(
   registry: Registry,
   resource: Resource,
-  query: ListQuery,
+  { project = (object) => object, ...query }: ListQuery & Pick<ListOptions, 'project'>,
 ): Promise<ObjectList> {
   const { objects, metadata } = await listPage(registry, resource, query);
-  const trees: KubeObject[] = [];
+  const items: KubeObject[] = [];
+  for await (const trees of treesOf(resource, objects)) for (const tree of trees) items.push(project(tree));
+  return { kind: `${resource.ref.kind}List`, apiVersion: resource.apiVersion, metadata, items };
+}
+
+/** Objects of a page as decorated trees: in one batch, or in several when they are large, so that not all are in memory at once. */
+export async function* treesOf(
+  resource: Pick<Resource, 'decorate'>,
+  objects: ListPage['objects'],
+): AsyncGenerator<readonly KubeObject[]> {
+  let batch: KubeObject[] = [];
+  let bytes = 0;
+  let looked = 0;
   for (const object of objects) {
-    trees.push(object instanceof CachedObject ? object.parse() : object);
-    if (trees.length % slice === 0) await turn();
+    if (object instanceof CachedObject) {
+      batch.push(object.parse());
+      bytes += object.json.length;
+    } else batch.push(object);
+    if (bytes >= batchBytes) {
+      yield await resource.decorate(batch);
+      batch = [];
+      bytes = 0;
+    }
+    if (++looked % slice === 0) await turn();
   }
-  return {
-    kind: `${resource.ref.kind}List`,
-    apiVersion: resource.apiVersion,
-    metadata,
-    items: [...(await resource.decorate(trees))],
-  };
+  if (batch.length > 0) yield await resource.decorate(batch);
 }
 
 /** The list as it is kept. */

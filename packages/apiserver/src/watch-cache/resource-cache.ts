@@ -156,23 +156,11 @@ export class ResourceCache {
     const { store, signal } = this.#o;
     const resource = this.resource.name;
     const fromRevision = await store.currentRevision();
-    const objects = new SortedObjects<CachedObject>();
-    let after: CachedObject | undefined;
-    let newest = fromRevision;
-    for (;;) {
-      const page = await store.list({ resource, limit: fillPage, ...(after ? { after } : {}) });
-      for (const stored of page.objects) {
-        objects.set(this.#cached(stored));
-        newest = Math.max(newest, stored.revision);
-      }
-      const last = page.objects.at(-1);
-      if (signal.aborted) return;
-      if (page.remaining === 0 || !last) break;
-      after = objects.find(last.key);
-      await turn();
-    }
+    // In a function of its own: what follows lasts as long as the server, and would keep the last page.
+    const { objects, newestOnPages } = await this.#readPages();
+    if (signal.aborted) return;
     // What a page no longer had may have been deleted after all that is on the pages.
-    newest = Math.max(newest, await store.currentRevision());
+    const newest = Math.max(newestOnPages, await store.currentRevision());
     this.#objects = objects;
     this.#revision = fromRevision;
     let isLogRead = false;
@@ -183,6 +171,25 @@ export class ResourceCache {
       } else this.#apply(event);
       // A page may be newer than what the watch has told so far.
       if (!this.#isReady && isLogRead && this.#revision >= newest) this.#becomeReady();
+    }
+  }
+
+  async #readPages(): Promise<{ objects: SortedObjects<CachedObject>; newestOnPages: number }> {
+    const { store, signal } = this.#o;
+    const resource = this.resource.name;
+    const objects = new SortedObjects<CachedObject>();
+    let after: CachedObject | undefined;
+    let newestOnPages = 0;
+    for (;;) {
+      const page = await store.list({ resource, limit: fillPage, ...(after ? { after } : {}) });
+      for (const stored of page.objects) {
+        objects.set(this.#cached(stored));
+        newestOnPages = Math.max(newestOnPages, stored.revision);
+      }
+      const last = page.objects.at(-1);
+      if (signal.aborted || page.remaining === 0 || !last) return { objects, newestOnPages };
+      after = objects.find(last.key);
+      await turn();
     }
   }
 
