@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, globSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, globSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Where `npm test` and `npm run quickstart` unpack Debian packages that need no installation. */
 export const unpackedToolsDir = join(import.meta.dirname, '../../../.selvedge/tools');
 
-const unpackedBinDir = join(unpackedToolsDir, 'usr/bin');
+/** Both: to some packages of Debian 12 the two are not one folder yet. */
+const unpackedBinDirs = [join(unpackedToolsDir, 'usr/bin'), join(unpackedToolsDir, 'bin')];
 const systemBinDirs = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 /** Debian keeps the programs of each PostgreSQL version apart and off PATH; the newest one first. */
 const postgresBinDirs = () =>
@@ -19,7 +20,7 @@ export function findTool(name: string): string | undefined {
   const chosen = process.env[name.toUpperCase().replaceAll('-', '_')];
   if (chosen !== undefined && isProgram(chosen)) return chosen;
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  for (const folder of [...folders, ...systemBinDirs, ...postgresBinDirs(), unpackedBinDir]) {
+  for (const folder of [...folders, ...systemBinDirs, ...postgresBinDirs(), ...unpackedBinDirs]) {
     const path = join(folder, name);
     if (isProgram(path)) return path;
   }
@@ -37,7 +38,8 @@ export function getTool(name: string): string {
 /**
  * What a test needs of the machine, as options of node:test: `test('…', requireTool('podman', 'root'), …)`. When
  * something is missing the test is skipped with the reason; where CI is set this throws instead. Besides names of
- * programs: `root` (user id 0) and `netns` (network namespaces can be made).
+ * programs: `root` (user id 0), `netns` (network namespaces can be made) and
+ * full paths of files.
  */
 export function requireTool(...names: readonly string[]): { skip: string | false } {
   const missing = names.map(whyMissing).filter((reason) => reason !== undefined);
@@ -57,6 +59,7 @@ function whyMissing(name: string): string | undefined {
 function probe(name: string): string | undefined {
   if (name === 'root') return process.getuid?.() === 0 ? undefined : 'needs root';
   if (name === 'netns') return probeNetworkNamespaces();
+  if (name.startsWith('/')) return existsSync(name) ? undefined : `there is no ${name}`;
   return findTool(name) === undefined ? `${name} is not installed` : undefined;
 }
 

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHttpClient, type HttpClient, type KubeAccess } from '@selvedge/kube';
 import type { ClusterAbilities, ClusterCredential, ClusterServer, ClusterUser } from './cluster-server.ts';
-import { OurCluster } from './our-cluster.ts';
 import { RealCluster, whyNoKubeApiserver } from './real-cluster.ts';
 
 export const clusterKinds = ['our api server', 'kube-apiserver'] as const;
@@ -12,6 +11,13 @@ export type ClusterKind = (typeof clusterKinds)[number];
 /** As options of node:test: the real one is skipped where `KUBEBUILDER_ASSETS` (as for envtest) does not name it. */
 export function requireCluster(kind: ClusterKind): { skip: string | false } {
   return { skip: kind === 'kube-apiserver' ? (whyNoKubeApiserver() ?? false) : false };
+}
+
+async function openServer(name: ClusterKind, directory: string): Promise<ClusterServer> {
+  if (name === 'kube-apiserver') return RealCluster.open(directory);
+  // Brings the whole hub: most tests that come by here want none of it.
+  const { OurCluster } = await import('./our-cluster.ts');
+  return OurCluster.open(directory);
 }
 
 /** A Kubernetes API to test against: ours with Kubernetes' kinds, or the real one. Nothing runs in it but `SimulatedWorkloads`. */
@@ -41,8 +47,7 @@ export class ClusterUnderTest {
 
   static async start(name: ClusterKind): Promise<ClusterUnderTest> {
     const directory = await mkdtemp(join(tmpdir(), 'selvedge-cluster-'));
-    const server: ClusterServer =
-      name === 'kube-apiserver' ? await RealCluster.open(directory) : await OurCluster.open(directory);
+    const server = await openServer(name, directory);
     try {
       await server.start();
       const cluster = new ClusterUnderTest(name, server, directory);
