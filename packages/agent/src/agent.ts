@@ -14,6 +14,7 @@ import type { ProxySettings } from './hub-connection/proxy-settings.ts';
 import { firstKeyFile, loadOrMakeAgentKey, nextKeyFile } from './identity/agent-key.ts';
 import { SealingKeys } from './identity/sealing-keys.ts';
 import { secretValues, type SecretVersions } from './life/item-secrets.ts';
+import type { RackOptions, RackRole } from './rack/rack-role.ts';
 import { SiteSession } from './site-session.ts';
 import { AgentDatabase, isStorageFull } from './state/agent-database.ts';
 import { makePrivateDirectory, removeLeftovers } from './state/atomic-file.ts';
@@ -62,6 +63,8 @@ export interface AgentOptions {
   readonly link?: LinkAccess;
   /** Absent: the site has no depot. */
   readonly depot?: DepotOptions | undefined;
+  /** Absent: this agent looks after no machines. */
+  readonly rack?: RackOptions | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Longest wait of one poll. */
@@ -247,6 +250,7 @@ class Agent {
     const listed = () => open?.listedValues ?? [];
     const logins = new KeptLogins({ store: sealed, clock: this.#clock, listed });
     const depot = this.#makeDepot();
+    const rack = await this.#openRack({ sealed, depot });
     const driver = createDriver({
       depot,
       site: { name: enrolment.site, uid: enrolment.siteUid },
@@ -269,10 +273,20 @@ class Agent {
       contact: this.#contact,
       driver,
       depot,
+      rack,
       hubClock: this.#clock,
       options: this.#options,
     });
     return { options: this.#options, session: open };
+  }
+
+  /** Loaded only here: an agent without it stays small. */
+  async #openRack(beside: { sealed: SealedStore; depot: Depot | undefined }): Promise<RackRole | undefined> {
+    const { rack, stateDir, database, logger } = this.#options;
+    if (rack === undefined) return undefined;
+    const { Rack } = await import('./rack/rack.ts');
+    const [content, clock] = [this.#content, this.#clock];
+    return await Rack.open({ ...rack, ...beside, stateDir, database, content, clock, logger });
   }
 
   #makeDepot(): LazyDepot | undefined {

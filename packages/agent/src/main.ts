@@ -14,6 +14,7 @@ import {
   stateDirOf,
 } from './commands/kubernetes-flags.ts';
 import { holdSite, type PersonAct, releaseSite, rollBackItem } from './commands/person-acts.ts';
+import { addRackFlags, checkRuntime, type RackFlags, rackOptions } from './commands/rack-flags.ts';
 import { readStatus } from './commands/read-status.ts';
 import { run } from './commands/run.ts';
 import { EnrolmentRefused } from './enrolment/enrolment-refused.ts';
@@ -22,7 +23,7 @@ import { readProxySettings } from './hub-connection/proxy-settings.ts';
 /** Of the product; all packages carry one version. */
 const version = '0.1.0';
 
-interface RunFlags extends KubernetesFlags, DepotFlags {
+interface RunFlags extends KubernetesFlags, DepotFlags, RackFlags {
   state?: string;
   token?: string;
   tokenFile?: string;
@@ -42,7 +43,7 @@ const program = new Command('selvedge-agent')
   .version(version)
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 1));
 
-addDepotFlags(addKubernetesFlags(program.command('run')))
+addRackFlags(addDepotFlags(addKubernetesFlags(program.command('run'))))
   .description('Run the agent of this site. Ends at SIGTERM; containers go on running.')
   .option('--state <dir>', 'state directory: key, desired state, reports; one agent per directory')
   .option(
@@ -158,6 +159,8 @@ async function runCommand(flags: RunFlags): Promise<void> {
       {
         stateDir,
         kubernetes,
+        runtime: checkRuntime(flags, kubernetes !== undefined),
+        rack: rackOptions(flags),
         depot: depotOptions(flags, { stateDir, isKubernetes: kubernetes !== undefined }),
         ...(token ? { token } : {}),
         ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),

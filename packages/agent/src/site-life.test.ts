@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
-import { defaultItemTerms, type ItemReport, type ItemTerms, type SiteReport } from '@selvedge/api';
+import {
+  defaultItemTerms,
+  type ItemReport,
+  type ItemTerms,
+  type SiteReport,
+  StatusError,
+} from '@selvedge/api';
 import { systemClock } from '@selvedge/api/node';
 import { formatStatus } from './commands/format-status.ts';
 import { holdSite, releaseSite, rollBackItem } from './commands/person-acts.ts';
@@ -385,6 +391,22 @@ describe('a hub that is not what it was', () => {
     assert.deepEqual(held?.state, state);
     assert.match(held?.signed ?? '', /^[\w-]+\.[\w-]+\.[\w-]+$/);
   });
+
+  test('takes no more of the state than it can: the site talks on without it', async () => {
+    await using site = await setUp();
+    const { hub } = site;
+    hub.refuse = (request) => {
+      if (request.held === undefined) return undefined;
+      hub.asksForState = false;
+      return new StatusError('RequestEntityTooLarge', 'too large');
+    };
+    hub.asksForState = true;
+    hub.publish();
+    await eventually('it is sent', () => hub.requests.some((request) => request.held !== undefined));
+    const { length } = hub.requests;
+    await eventually('the site is heard again', () => hub.requests.length > length);
+    assert.equal(hub.requests.at(-1)?.held, undefined);
+  });
 });
 
 describe('a state directory of an agent before local decisions', () => {
@@ -397,6 +419,7 @@ describe('a state directory of an agent before local decisions', () => {
     const { digest } = database.prepare('SELECT digest FROM states').get() as { digest: string };
     database.exec(`
       DROP TABLE memories; DROP TABLE holds; DROP TABLE acts; DROP TABLE orders; DROP TABLE sealed;
+      DROP TABLE machines; DROP TABLE machine_reports; DROP TABLE machine_inventories;
       ALTER TABLE removals DROP COLUMN mode; PRAGMA user_version=1;
     `);
     database.prepare('INSERT INTO items VALUES (?, ?, ?)').run(first.id, first.uid, digest);

@@ -17,8 +17,9 @@ import type { AgentKey } from './identity/agent-key.ts';
 import type { SealingKeys } from './identity/sealing-keys.ts';
 import { LinkKeeper } from './link/link-keeper.ts';
 import { MirrorSender } from './mirror/mirror-sender.ts';
+import type { RackRole } from './rack/rack-role.ts';
 import type { AgentDatabase } from './state/agent-database.ts';
-import { isStorageFull } from './state/agent-database.ts';
+import { unlessStorageFull } from './state/agent-database.ts';
 import type { ContactRecord } from './state/contact-record.ts';
 import type { ContentStore } from './state/content-store.ts';
 import { type Enrolment, putMeta, saveEnrolment } from './state/enrolment-record.ts';
@@ -44,6 +45,7 @@ export interface SiteSessionOptions {
   readonly contact: ContactRecord;
   readonly driver: Driver;
   readonly depot?: LazyDepot | undefined;
+  readonly rack?: RackRole | undefined;
   readonly hubClock: HubClock;
   readonly options: Pick<
     AgentOptions,
@@ -87,6 +89,7 @@ export class SiteSession {
       logger: options.logger,
       siteName: enrolment.site,
       depotNeeds: parts.depot && depotNeeds(parts.depot, parts),
+      rack: parts.rack,
       monotonicMs: options.monotonicMs ?? (() => performance.now()),
     });
     this.#connection = new HubConnection({
@@ -142,6 +145,7 @@ export class SiteSession {
     });
     // What is in the depot is there for the nodes of the site, hub or not. A disk that hangs does not keep the driver waiting.
     void this.#parts.depot?.start();
+    this.#parts.rack?.start();
     await this.#parts.driver.start(signal);
     this.#parts.options.logger.info('driving the last accepted desired state', {
       site: this.#enrolment.site,
@@ -152,9 +156,9 @@ export class SiteSession {
 
   /** Containers go on running. Bounded: a driver that hangs does not keep the machine from shutting down. */
   async stopDriver(): Promise<void> {
-    const { driver, hubClock } = this.#parts;
+    const { driver, hubClock, rack } = this.#parts;
     const stopped = new AbortController();
-    const isStopped = driver.stop().finally(() => stopped.abort());
+    const isStopped = Promise.all([driver.stop(), rack?.close()]).finally(() => stopped.abort());
     await Promise.race([isStopped, hubClock.sleep(longestStopMs, stopped.signal)]);
     this.#stopped.abort();
     await this.#living.catch(() => {});
@@ -292,7 +296,10 @@ export class SiteSession {
       clock,
       logger: options.logger,
       limits: () => ({ site: this.#work.held.link, local: options.link ?? 'Full' }),
-      openDoor: () => driver.openDoor(),
+      openDoor: async () => {
+        const door = await driver.openDoor();
+        return this.#parts.rack?.openDoor(door) ?? door;
+      },
       onEvent: (event) => {
         const trouble = event.kind === 'failed' ? { trouble: event.message } : {};
         void contact.link({ isOpen: event.kind === 'open', ...trouble });
@@ -373,28 +380,19 @@ export class SiteSession {
 
   #keepEnrolment(enrolment: Enrolment): void {
     this.#enrolment = enrolment;
-    this.#unlessFull(() => saveEnrolment(this.#parts.database, enrolment));
+    unlessStorageFull(() => saveEnrolment(this.#parts.database, enrolment));
   }
 
   #saveClockOffset(): void {
     const offsetMs = Math.round(this.#parts.hubClock.offsetMs);
     if (offsetMs === this.#savedOffsetMs) return;
-    this.#unlessFull(() => {
+    unlessStorageFull(() => {
       putMeta(this.#parts.database, 'clockOffsetMs', String(offsetMs));
       this.#savedOffsetMs = offsetMs;
     });
   }
 
   #savedOffsetMs: number | undefined;
-
-  /** For what is learnt again soon. */
-  #unlessFull(write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-    }
-  }
 }
 
 function depotNeeds(depot: LazyDepot, { content, enrolment, options }: SiteSessionOptions): DepotNeeds {

@@ -41,6 +41,18 @@ describe('the status for a person at the site', () => {
           verdicts: [{ ...release, attempt: 1, kind: 'Unhealthy', reason: hostile, message: hostile, time }],
         },
       ],
+      machines: [
+        {
+          name: hostile,
+          phase: 'Provisioning',
+          phaseSince: time,
+          status: 'Error',
+          power: 'On',
+          image: hostile,
+          address: hostile,
+          message: hostile,
+        },
+      ],
       acts: [
         {
           seq: 1,
@@ -58,7 +70,7 @@ describe('the status for a person at the site', () => {
     const text = formatStatus(status, new Date(time));
     assert.ok(!/[^\P{Cc}\n]/u.test(text), JSON.stringify(text));
     assert.equal(text.split('\n').filter((line) => line.startsWith('Site:')).length, 1);
-    assert.ok(text.split('\n').filter((line) => line.includes('b Site: c')).length >= 9, text);
+    assert.ok(text.split('\n').filter((line) => line.includes('b Site: c')).length >= 11, text);
     const waiting = formatStatus(
       { ...status, enrolled: false, items: [], acts: [], orders: [] },
       new Date(time),

@@ -1,6 +1,7 @@
 import { formatProgress, type ItemReport, printable, type Waiting, type WindowState } from '@selvedge/api';
 import type { RecordedAct } from '../life/local-acts.ts';
 import type { RollbackOrder } from '../life/local-orders.ts';
+import type { MachineStatus } from '../rack/life/read-machines.ts';
 import type { AgentStatus, ItemStatus } from './read-status.ts';
 import { shortName } from './site-directory.ts';
 import { formatTable } from './format-table.ts';
@@ -10,7 +11,8 @@ export function formatStatus(status: AgentStatus, now: Date): string {
   const lines = status.enrolled ? formatSite(status, now) : ['Not enrolled yet.'];
   if (!status.enrolled && status.trouble !== undefined) lines.push(printable(`Waiting: ${status.trouble}`));
   if (status.items.length > 0) lines.push('', ...formatItems(status.items, hubNow(status, now)));
-  else if (status.enrolled) lines.push('', 'No applications yet.');
+  else if (status.enrolled && status.machines.length === 0) lines.push('', 'No applications yet.');
+  if (status.machines.length > 0) lines.push('', ...formatMachines(status.machines, hubNow(status, now)));
   const verdicts = status.items.flatMap((item) => formatVerdicts(item, hubNow(status, now)));
   if (verdicts.length > 0)
     lines.push('', 'Not tried again here, until the hub begins a new rollout:', ...verdicts);
@@ -154,6 +156,23 @@ function formatActs(acts: readonly RecordedAct[], now: Date): string[] {
       .join(': '),
   ]);
   return table([['DONE HERE', 'WHAT', 'BY', 'HUB KNOWS', 'DETAILS'], ...rows]);
+}
+
+function formatMachines(machines: readonly MachineStatus[], now: Date): string[] {
+  const rows = machines.map(({ name, phase, phaseSince, status, power, image = '', address = '' }) => [
+    name,
+    phase,
+    status,
+    age(phaseSince, now),
+    power,
+    image,
+    address,
+  ]);
+  const lines = table([['MACHINE', 'PHASE', 'STATUS', 'SINCE', 'POWER', 'IMAGE', 'ADDRESS'], ...rows]);
+  const troubles = machines.flatMap(({ name, status, message }) =>
+    status === 'OK' || message === undefined ? [] : [`${name}: ${message}`],
+  );
+  return troubles.length === 0 ? lines : [...lines, '', ...troubles.map((line) => printable(line))];
 }
 
 const table = (cells: readonly string[][]): string[] => formatTable(cells.map((row) => row.map(printable)));

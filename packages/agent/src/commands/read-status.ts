@@ -11,7 +11,8 @@ import type { Verdict } from '../life/item-memory.ts';
 import { LocalActs, type RecordedAct } from '../life/local-acts.ts';
 import { LocalHolds } from '../life/local-holds.ts';
 import { LocalOrders, type RollbackOrder } from '../life/local-orders.ts';
-import { AgentDatabase, versionOfActs } from '../state/agent-database.ts';
+import type { MachineStatus } from '../rack/life/read-machines.ts';
+import { AgentDatabase, versionOfActs, versionOfMachines } from '../state/agent-database.ts';
 import { contactPath, readContact } from '../state/contact-record.ts';
 import { findEnrolment, findMeta } from '../state/enrolment-record.ts';
 import { isAgentRunning } from '../state/state-lock.ts';
@@ -47,6 +48,8 @@ export interface AgentStatus {
   readonly items: readonly ItemStatus[];
   /** What was done at the site last, the newest last. */
   readonly acts: readonly RecordedAct[];
+  /** Of its rack. */
+  readonly machines: readonly MachineStatus[];
   /** What a person ordered and the agent has not taken up yet. */
   readonly orders: readonly RollbackOrder[];
 }
@@ -96,12 +99,25 @@ export async function readStatus(stateDir: string, now: Date): Promise<AgentStat
       ...readPolicy(accepted, hubNow),
       holds: hasActs ? new LocalHolds(database).all() : [],
       items: readItemStatus(database, accepted),
+      machines: await readRack(database, accepted, hubNow),
       acts: hasActs ? new LocalActs(database).recent(shownActs) : [],
       orders: hasActs ? new LocalOrders(database).open().map(({ order }) => order) : [],
     };
   } finally {
     database.close();
   }
+}
+
+/** Loaded only where there is one. */
+async function readRack(
+  database: AgentDatabase,
+  accepted: DesiredState | undefined,
+  now: Date,
+): Promise<MachineStatus[]> {
+  if (database.version < versionOfMachines) return [];
+  if (database.find('SELECT 1 FROM machines LIMIT 1') === undefined) return [];
+  const { readMachines } = await import('../rack/life/read-machines.ts');
+  return readMachines(database, accepted?.policy?.rack, now);
 }
 
 function readEpoch(database: AgentDatabase): number {

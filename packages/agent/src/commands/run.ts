@@ -4,7 +4,9 @@ import type { AgentOptions, DepotOptions } from '../agent.ts';
 import { EnrolmentRefused } from '../enrolment/enrolment-refused.ts';
 import { readExtraCas } from '../hub-connection/extra-cas.ts';
 import type { ProxySettings } from '../hub-connection/proxy-settings.ts';
+import type { RackOptions } from '../rack/rack-role.ts';
 import type { KubernetesFlags } from './kubernetes-flags.ts';
+import type { Runtime } from './rack-flags.ts';
 
 export interface RunOptions {
   readonly stateDir: string;
@@ -14,6 +16,9 @@ export interface RunOptions {
   readonly depot?: DepotOptions | undefined;
   /** Absent: a Podman site. */
   readonly kubernetes?: KubernetesFlags | undefined;
+  readonly runtime: Runtime;
+  /** Absent: it looks after no machines. */
+  readonly rack?: RackOptions | undefined;
   /** Absent: the agent starts `podman system service` itself. */
   readonly podmanSocket?: string;
   readonly podCidr: string;
@@ -47,11 +52,17 @@ export async function run(options: RunOptions, signal: AbortSignal): Promise<voi
     hubs: options.hubs,
     link: options.link,
     depot: options.depot,
+    rack: options.rack,
     clock,
     logger,
     longestWaitSeconds: options.longestWaitSeconds,
   };
   // Each site loads its own driver only.
+  if (options.runtime === 'none') {
+    const { runWithoutRuntime } = await import('./run-without-runtime.ts');
+    await runWithoutRuntime(agent, signal);
+    return;
+  }
   if (flags === undefined) {
     const { runOnPodman } = await import('./run-on-podman.ts');
     await runOnPodman(agent, options, signal);

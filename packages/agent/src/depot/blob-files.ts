@@ -50,14 +50,19 @@ export class BlobFiles {
     }
   }
 
+  /** Where the blob is, or would be. */
+  pathOf(digest: string): string {
+    return join(this.#blobs, hexOf(digest));
+  }
+
   /** Bytes of the blob, undefined while it is not whole here. */
   async findSize(digest: string): Promise<number | undefined> {
-    return await sizeOf(this.#pathOf(digest));
+    return await sizeOf(this.pathOf(digest));
   }
 
   /** When the blob was written, in milliseconds; undefined when it is not here. */
   async findTime(digest: string): Promise<number | undefined> {
-    return (await findFacts(this.#pathOf(digest)))?.mtimeMs;
+    return (await findFacts(this.pathOf(digest)))?.mtimeMs;
   }
 
   async has({ digest, sizeBytes }: BlobDescriptor): Promise<boolean> {
@@ -68,17 +73,17 @@ export class BlobFiles {
   async readSmall(digest: string, longestBytes: number): Promise<Buffer | undefined> {
     const size = await this.findSize(digest);
     if (size === undefined || size > longestBytes) return undefined;
-    return await readFile(this.#pathOf(digest)).catch(() => undefined);
+    return await readFile(this.pathOf(digest)).catch(() => undefined);
   }
 
   /** A small blob that was verified already; nothing is written when it is here. */
   async put(digest: string, bytes: Buffer): Promise<void> {
     if (await this.has({ digest, sizeBytes: bytes.length })) return;
-    await writeFileAtomically(this.#pathOf(digest), bytes);
+    await writeFileAtomically(this.pathOf(digest), bytes);
   }
 
   stream(digest: string, range?: { start: number; end: number }): ReadStream {
-    return createReadStream(this.#pathOf(digest), range);
+    return createReadStream(this.pathOf(digest), range);
   }
 
   /** What has arrived of a blob so far, to be read and written. */
@@ -102,7 +107,7 @@ export class BlobFiles {
    */
   async write({ digest, sizeBytes }: BlobDescriptor, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
     if (await this.has({ digest, sizeBytes })) return true;
-    const temporary = `${this.#pathOf(digest)}.${randomBytes(6).toString('hex')}.tmp`;
+    const temporary = `${this.pathOf(digest)}.${randomBytes(6).toString('hex')}.tmp`;
     const hash = createHash('sha256');
     let length = 0;
     try {
@@ -119,7 +124,7 @@ export class BlobFiles {
       } finally {
         await file.close();
       }
-      await rename(temporary, this.#pathOf(digest));
+      await rename(temporary, this.pathOf(digest));
     } finally {
       await rm(temporary, { force: true });
     }
@@ -129,7 +134,7 @@ export class BlobFiles {
 
   /** The partial file is the blob: whole, verified, on disk. */
   async complete(digest: string, name: string): Promise<void> {
-    await rename(this.#partialPathOf(name), this.#pathOf(digest));
+    await rename(this.#partialPathOf(name), this.pathOf(digest));
     await syncDirectory(this.#blobs);
   }
 
@@ -138,7 +143,7 @@ export class BlobFiles {
   }
 
   async removeBlob(digest: string): Promise<void> {
-    await rm(this.#pathOf(digest), { force: true });
+    await rm(this.pathOf(digest), { force: true });
   }
 
   async listBlobs(): Promise<StoredBlob[]> {
@@ -147,10 +152,6 @@ export class BlobFiles {
 
   async listPartials(): Promise<StoredPartial[]> {
     return await list(this.#partials, partialPattern);
-  }
-
-  #pathOf(digest: string): string {
-    return join(this.#blobs, hexOf(digest));
   }
 
   #partialPathOf(name: string): string {

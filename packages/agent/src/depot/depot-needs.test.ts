@@ -14,8 +14,10 @@ const pod = {
 const holder = 'Application/shop/till u';
 const till = (v: string) => `r.example/till:${v}`;
 
-function makeNeeds(needed: ReadonlyMap<string, readonly string[]> = new Map()) {
-  const kept = new Map(needed);
+function makeNeeds(
+  needed: ReadonlyMap<string, readonly string[]> = new Map(),
+  kept: Map<string, readonly string[]> = new Map(needed),
+) {
   const depot: Pick<Depot, 'needed' | 'setNeeded'> = {
     needed: async () => needed,
     setNeeded: async (name, images) => {
@@ -64,4 +66,15 @@ test('a release to come that the site refuses needs nothing', async () => {
   const next = { release: 'till-2', digest: 'sha256:2' };
   assert.deepEqual(await note({ v: '1' }), [till('1')]);
   assert.deepEqual(await note({}, { releases: [], next }), []);
+});
+
+test('what the rack needs is its own matter', async () => {
+  const gone = 'Application/shop/gone v';
+  const kept = new Map([
+    ['rack', ['r.example/debian@sha256:1']],
+    [gone, [till('1')]],
+  ]);
+  await makeNeeds(kept, kept)({ v: '1' });
+  assert.deepEqual(kept.get('rack'), ['r.example/debian@sha256:1']);
+  assert.deepEqual(kept.get(gone), []);
 });

@@ -87,6 +87,7 @@ export class DepotNeeds {
     const holders = new Set(items.map(holderOf));
     if (this.#told.size === 0) {
       for (const [holder, images] of await depot.needed()) {
+        if (!isItem(holder)) continue;
         this.#told.set(holder, '');
         this.#running.set(holder, images);
       }
@@ -147,6 +148,11 @@ export class DepotNeeds {
 }
 
 const retryMs = 30_000;
+
+/** The others, as the rack, say themselves what they need. */
+function isItem(holder: string): boolean {
+  return holder.includes(' ');
+}
 
 function holderOf({ id, uid }: ItemNeeds): string {
   return `${id} ${uid}`;

@@ -10,6 +10,15 @@ export interface DepotImage {
   readonly pullReference: string;
 }
 
+/** A layer of an image or artifact, as a file of this machine: to be read only, and there for sure only while a holder needs the image. */
+export interface DepotLayer {
+  /** Annotation `org.opencontainers.image.title`: the name of the file that the layer is. */
+  readonly title?: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly path: string;
+}
+
 export interface DepotProgress {
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -46,8 +55,10 @@ export interface Depot {
   ensure(image: string, request: DepotRequest): Promise<DepotImage | undefined>;
   /** The image, when it is whole here. */
   find(image: string): Promise<DepotImage | undefined>;
+  /** The layers of an image or artifact (of an index: of the first of its images that is here), when it is whole here. */
+  findLayers(image: string): Promise<readonly DepotLayer[] | undefined>;
   /**
-   * The images that a holder (an item of the desired state) needs: what runs, what is prepared, what it goes back to. Nothing that a holder needs is ever given
+   * The images that a holder (an item of the desired state, or the rack) needs: what runs, what is prepared, what it goes back to. Nothing that a holder needs is ever given
    * up for space. Kept over restarts until it is said anew; an empty list lets go.
    */
   setNeeded(holder: string, images: readonly string[]): Promise<void>;

@@ -15,6 +15,7 @@ export const manifestTypes = [...indexTypes, ...imageTypes].join(', ');
 /** As the OCI distribution specification wants registries to allow at least. */
 export const longestManifestBytes = 4 * 1024 * 1024;
 const mostParts = 1000;
+const longestTitle = 255;
 
 export type ParsedManifest =
   | {
@@ -24,7 +25,18 @@ export type ParsedManifest =
       choose(architecture: string): string | undefined;
       readonly architectures: readonly string[];
     }
-  | { readonly kind: 'image'; readonly mediaType: string; readonly parts: readonly BlobDescriptor[] };
+  | {
+      readonly kind: 'image';
+      readonly mediaType: string;
+      /** Configuration and layers, each once. */
+      readonly parts: readonly BlobDescriptor[];
+      readonly layers: readonly LayerDescriptor[];
+    };
+
+export interface LayerDescriptor extends BlobDescriptor {
+  /** Of the file that the layer is, in artifacts. */
+  readonly title?: string;
+}
 
 /** For messages. */
 export interface ImageName {
@@ -52,6 +64,7 @@ export function parseManifest(bytes: Buffer, image: ImageName, contentType = '')
     kind: 'image',
     mediaType: imageTypes.find((one) => one === type) ?? (imageTypes[0] as string),
     parts: [...unique.values()],
+    layers: blobs.slice(1).map((blob, index) => withTitle(blob, (layers as unknown[])[index])),
   };
 }
 
@@ -80,6 +93,12 @@ function readDescriptor(value: unknown): BlobDescriptor | undefined {
   if (!digestPattern.test(String(digest))) return undefined;
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return undefined;
   return { digest: String(digest), sizeBytes: size };
+}
+
+function withTitle(blob: BlobDescriptor, layer: unknown): LayerDescriptor {
+  const { annotations } = layer as { annotations?: Record<string, unknown> | null };
+  const title = annotations?.['org.opencontainers.image.title'];
+  return typeof title === 'string' ? { ...blob, title: title.slice(0, longestTitle) } : blob;
 }
 
 function parseJson(bytes: Buffer): Record<string, unknown> | undefined {

@@ -1,4 +1,4 @@
-import type { Depot, DepotImage, DepotRequest } from './depot.ts';
+import type { Depot, DepotImage, DepotLayer, DepotRequest } from './depot.ts';
 import { toDepotError } from './depot-error.ts';
 import { NeededImages } from './needed-images.ts';
 import type { DepotSurroundings, SiteDepot, SiteDepotOptions } from './site-depot.ts';
@@ -38,6 +38,10 @@ export class LazyDepot implements Depot {
 
   async find(image: string): Promise<DepotImage | undefined> {
     return await (await this.#open()).find(image);
+  }
+
+  async findLayers(image: string): Promise<readonly DepotLayer[] | undefined> {
+    return await (await this.#open()).findLayers(image);
   }
 
   /** Needs only its own file: a site that fetches nothing does without the rest. */

@@ -52,13 +52,14 @@ export function planEviction(contents: DepotContents, bytesToFree: number): Evic
     given.freedBytes += sizeBytes;
   }
   const idle = contents.images
-    .filter((image) => !neededKeys.has(image.key) && !digestsOf(image).some((digest) => pinned.has(digest)))
+    // What is being fetched has its manifest pinned. Others may only share a part with it: all artifacts share an empty configuration.
+    .filter((image) => !neededKeys.has(image.key) && !pinned.has(image.digest))
     .sort((a, b) => a.usedMs - b.usedMs || (a.key < b.key ? -1 : 1));
   for (const image of idle) {
     if (given.freedBytes >= bytesToFree) return given;
     given.images.push(image.key);
     for (const digest of digestsOf(image)) {
-      if (add(holders, digest, -1) > 0) continue;
+      if (add(holders, digest, -1) > 0 || pinned.has(digest)) continue;
       const size = sizes.get(digest);
       if (size !== undefined) given.blobs.push(digest);
       given.freedBytes += size ?? 0;

@@ -6,7 +6,14 @@ import { SharedWork } from '../concurrency/shared-work.ts';
 import { lockDirectory } from '../state/state-lock.ts';
 import { BlobFetcher } from './blob-fetcher.ts';
 import { BlobFiles } from './blob-files.ts';
-import { type Depot, DepotError, type DepotImage, type DepotProgress, type DepotRequest } from './depot.ts';
+import {
+  type Depot,
+  DepotError,
+  type DepotImage,
+  type DepotLayer,
+  type DepotProgress,
+  type DepotRequest,
+} from './depot.ts';
 import { toDepotError } from './depot-error.ts';
 import { DepotServer } from './depot-server.ts';
 import { DepotSpace } from './depot-space.ts';
@@ -153,6 +160,16 @@ export class SiteDepot implements Depot {
   async find(image: string): Promise<DepotImage | undefined> {
     const record = await this.#findWhole(getReference(image));
     return record && (await this.#describe(image, record));
+  }
+
+  async findLayers(image: string): Promise<readonly DepotLayer[] | undefined> {
+    const record = await this.#findWhole(getReference(image));
+    for (const { digest } of record?.manifests ?? []) {
+      const parsed = (await readManifest(this.#files, digest, record as ImageRecord))?.parsed;
+      if (parsed?.kind !== 'image') continue;
+      return parsed.layers.map((layer) => ({ ...layer, path: this.#files.pathOf(layer.digest) }));
+    }
+    return undefined;
   }
 
   async setNeeded(holder: string, images: readonly string[]): Promise<void> {

@@ -1,6 +1,6 @@
 import type { SiteReport } from '@selvedge/api';
 import type { AgentDatabase } from '../state/agent-database.ts';
-import { isStorageFull } from '../state/agent-database.ts';
+import { unlessStorageFull } from '../state/agent-database.ts';
 import { findMeta, putMeta } from '../state/enrolment-record.ts';
 
 type Sighting = NonNullable<SiteReport['hubInstances']>[number];
@@ -49,10 +49,6 @@ export class HubInstances {
 
   #save(): void {
     const text = JSON.stringify({ sightings: this.#sightings, alarmUntilMs: this.#alarmUntilMs });
-    try {
-      putMeta(this.#database, 'hubInstances', text);
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-    }
+    unlessStorageFull(() => putMeta(this.#database, 'hubInstances', text));
   }
 }

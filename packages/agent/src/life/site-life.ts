@@ -9,7 +9,7 @@ import {
 import type { ItemNeeds } from '../depot/depot-needs.ts';
 import type { Driver, DriverItem, DriverReport } from '../drivers/driver.ts';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
-import { isStorageFull } from '../state/agent-database.ts';
+import { unlessStorageFull } from '../state/agent-database.ts';
 import type { ContentStore } from '../state/content-store.ts';
 import type { HeldState } from '../state/held-state.ts';
 import type { UnnumberedReport } from '../state/report-book.ts';
@@ -366,19 +366,15 @@ export class SiteLife {
   /** False when the disk is full. */
   #store(life: ItemLife, memory: ItemMemory): boolean {
     const { store, transaction, addAct } = this.#o;
-    try {
+    const isSaved = unlessStorageFull(() => {
       transaction(() => {
         store.put(life, memory);
         for (const act of life.unsavedActs) addAct(act);
       });
       life.unsavedActs = [];
-      life.isUnsaved = false;
-      return true;
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-      life.isUnsaved = true;
-      return false;
-    }
+    });
+    life.isUnsaved = !isSaved;
+    return isSaved;
   }
 
   #actOf({ id }: ItemLife, { from, to, verdict }: WentBack): UnnumberedAct {

@@ -41,9 +41,12 @@ const readable = [
   '/healthz',
   '/livez/etcd',
   '/readyz?verbose',
+  '/rack/v1/machines/0b0a2d52-0000-4000-8000-000000000001/log',
 ];
 
 const full = [
+  '/rack/v1/machines/0b0a2d52-0000-4000-8000-000000000001/console',
+  '/rack/v1/machines',
   '/api/v1/namespaces/shop/pods/till-0/exec?command=sh',
   '/api/v1/namespaces/shop/pods/till-0/exec/',
   '/api/v1/namespaces/shop/pods/till-0/attach',

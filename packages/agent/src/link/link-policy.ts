@@ -107,6 +107,9 @@ function isReadablePath(segments: readonly string[]): boolean {
       if (segments.length <= 2) return true;
       if (segments.length === 3) return version.test(third ?? '');
       return version.test(third ?? '') && isReadableResource(second ?? '', segments.slice(3));
+    case 'rack':
+      // What a machine's inspection system wrote, as the log of a pod.
+      return segments.length === 5 && segments[2] === 'machines' && segments[4] === 'log';
     default:
       return false;
   }

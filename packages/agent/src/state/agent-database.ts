@@ -91,6 +91,17 @@ export function isStorageFull(error: unknown): boolean {
   );
 }
 
+/** For a write that is made again later, or can be done without. @returns false when there was no space for it. */
+export function unlessStorageFull(write: () => void): boolean {
+  try {
+    write();
+    return true;
+  } catch (error) {
+    if (!isStorageFull(error)) throw error;
+    return false;
+  }
+}
+
 // SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE: the latter two are how the WAL and its index say it.
 const fullCodes = new Set([13, 778, 4874]);
 const damagedCodes = new Set([11, 26]);
@@ -104,6 +115,7 @@ const damagedCodes = new Set([11, 26]);
  * acts      what was done at the site, told to the hub or not
  * orders    what a person ordered and the agent has not taken up yet
  * sealed    values for this site as they came: signed by the hub, sealed to the key of this site; the newest number is the newest
+ * machines  what the rack knows of each box and is doing with it; machine_reports what the hub was told; machine_inventories as taken
  * items     (until version 1) what the driver was told to run; taken over into memories at the next start
  */
 const migrations = [
@@ -135,9 +147,19 @@ const migrations = [
     id TEXT, version TEXT, number INTEGER NOT NULL, fetched TEXT NOT NULL, signed TEXT NOT NULL, PRIMARY KEY (id, version)
   ) STRICT, WITHOUT ROWID;
 `,
+  `
+  CREATE TABLE machines (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+  CREATE TABLE machine_reports (
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, told INTEGER NOT NULL, said TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE machine_inventories (
+    key TEXT PRIMARY KEY, digest TEXT NOT NULL, told INTEGER NOT NULL, body TEXT NOT NULL
+  ) STRICT;
+`,
 ];
 /** From which on the tables of a person's acts exist. */
 export const versionOfActs = 2;
+export const versionOfMachines = 4;
 
 /**
  * Only its owner can read it: there are logs and values of applications in it. SQLite gives its other files the mode of the

@@ -1,6 +1,6 @@
 import type { ItemReport } from '@selvedge/api';
 import { reportsDigest } from '@selvedge/api/node';
-import { isStorageFull, type AgentDatabase } from './agent-database.ts';
+import { unlessStorageFull, type AgentDatabase } from './agent-database.ts';
 import { findMeta, putMeta } from './enrolment-record.ts';
 
 /** What is said of an item, before it gets its number. */
@@ -131,7 +131,7 @@ export class ReportBook {
   save(): boolean {
     const unsaved = [...this.#entries.values()].filter((entry) => !entry.isSaved);
     if (unsaved.length === 0) return true;
-    try {
+    const isSaved = unlessStorageFull(() => {
       this.#database.transaction(() => {
         for (const { report, isDelivered } of unsaved) {
           this.#database.run(
@@ -144,12 +144,9 @@ export class ReportBook {
           );
         }
       });
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-      return false;
-    }
-    for (const entry of unsaved) entry.isSaved = true;
-    return true;
+    });
+    if (isSaved) for (const entry of unsaved) entry.isSaved = true;
+    return isSaved;
   }
 
   #put(report: ItemReport): void {

@@ -52,7 +52,7 @@ export class ContentFetcher {
   /** The accepted state changed, or the hub is back. */
   wake(): void {
     this.#backOff.reset();
-    const missing = this.#options.work.life.contentToFetch();
+    const missing = this.#options.work.contentToFetch();
     if (this.#fetching !== undefined && !missing.includes(this.#fetching.digest)) {
       this.#fetching.controller.abort();
     }
@@ -61,7 +61,7 @@ export class ContentFetcher {
 
   /** What may be fetched changed by itself: a window opened or closed, a release was taken back. */
   reconsider(): void {
-    const wanted = this.#options.work.life.contentToFetch();
+    const wanted = this.#options.work.contentToFetch();
     this.#tried = new Set(wanted.filter((digest) => this.#tried.has(digest)));
     if (this.#fetching !== undefined) {
       if (!wanted.includes(this.#fetching.digest)) this.#fetching.controller.abort();
@@ -109,10 +109,10 @@ export class ContentFetcher {
   async #fetchMissing(signal: AbortSignal): Promise<boolean> {
     const { work, logger } = this.#options;
     let failed = false;
-    const wanted = work.life.contentToFetch();
+    const wanted = work.contentToFetch();
     this.#tried = new Set(wanted);
     for (const digest of wanted) {
-      if (signal.aborted || !work.life.contentToFetch().includes(digest)) continue;
+      if (signal.aborted || !work.contentToFetch().includes(digest)) continue;
       const isDone = new AbortController();
       void this.#tellWhenSlow(digest, AbortSignal.any([signal, isDone.signal]));
       try {
@@ -240,7 +240,7 @@ export class ContentFetcher {
   }
 
   #wasSuperseded(digest: string): boolean {
-    return !this.#options.work.life.contentToFetch().includes(digest);
+    return !this.#options.work.contentToFetch().includes(digest);
   }
 }
 

@@ -2,7 +2,7 @@ import { boundedInventory, type InventoryParts, inventoryParts, type InventoryRe
 import { applyInventoryReport, inventoryDelta, inventoryDigest } from '@selvedge/api/node';
 import type { Driver } from '../drivers/driver.ts';
 import type { HubClock } from '../hub-connection/hub-clock.ts';
-import { type AgentDatabase, isStorageFull } from '../state/agent-database.ts';
+import { type AgentDatabase, unlessStorageFull } from '../state/agent-database.ts';
 import { findMeta, putMeta } from '../state/enrolment-record.ts';
 
 interface Present {
@@ -104,11 +104,7 @@ export class InventoryNews {
     this.#toldParts = parts;
     if (digest === this.#toldDigest) return;
     this.#toldDigest = digest;
-    try {
-      putMeta(this.#database, metaKey, digest);
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-    }
+    unlessStorageFull(() => putMeta(this.#database, metaKey, digest));
   }
 }
 

@@ -18,10 +18,12 @@ import { type ItemName, MemoryStore } from '../life/memory-store.ts';
 import { findRefusedRemovals, implicitRemoval, type RefusedRemoval } from '../life/refused-removals.ts';
 import { SiteLife } from '../life/site-life.ts';
 import { MirrorNews } from '../mirror/mirror-news.ts';
-import { type AgentDatabase, isStorageFull } from '../state/agent-database.ts';
+import type { RackRole } from '../rack/rack-role.ts';
+import { type AgentDatabase, unlessStorageFull } from '../state/agent-database.ts';
 import type { ContentStore } from '../state/content-store.ts';
 import type { HeldState } from '../state/held-state.ts';
 import type { ReportBook, UnnumberedReport } from '../state/report-book.ts';
+import { clipReport } from './clip-report.ts';
 import { InventoryNews } from './inventory-news.ts';
 import type { SealedStore } from '../credentials/sealed-store.ts';
 import type { KeptLogins } from '../credentials/site-logins.ts';
@@ -44,6 +46,8 @@ export interface SiteWorkOptions {
   readonly monotonicMs: () => number;
   /** Told which images the items need; absent: this site has no depot. */
   readonly depotNeeds?: DepotNeeds | undefined;
+  /** Absent: this site has no rack. */
+  readonly rack?: RackRole | undefined;
 }
 
 /**
@@ -60,6 +64,7 @@ export class SiteWork {
   readonly hubInstances: HubInstances;
   readonly inventory: InventoryNews;
   readonly mirrors: MirrorNews;
+  readonly rack: RackRole | undefined;
   readonly #holds: LocalHolds;
   readonly #orders: LocalOrders;
   readonly #o: SiteWorkOptions;
@@ -79,6 +84,8 @@ export class SiteWork {
     this.#o = options;
     this.held = held;
     this.book = book;
+    this.rack = options.rack;
+    this.rack?.onNews(() => this.#onReportsChanged());
     this.acts = new LocalActs(database);
     this.hubInstances = new HubInstances(database);
     this.#holds = new LocalHolds(database);
@@ -106,7 +113,9 @@ export class SiteWork {
     });
     logins.onKept(() => this.life.keptLogins);
     sealed.onChange(() => {
-      if (!this.#isStopped) this.life.decide();
+      if (this.#isStopped) return;
+      this.life.decide();
+      this.rack?.contentChanged();
     });
     clock.onCorrection((changeMs) => this.book.correctTimes(changeMs));
     driver.onReport((report) => this.#takeReport(report));
@@ -148,7 +157,7 @@ export class SiteWork {
 
   /** What is listed goes before what else is here of it: a value that was taken back, one of a state that was refused. */
   renewListed(): void {
-    this.#unlessFull(() => this.#o.sealed.renew(this.listedValues));
+    unlessStorageFull(() => this.#o.sealed.renew(this.listedValues));
   }
 
   /** What a refused state would have taken away stays, and the hub is told so. */
@@ -158,8 +167,16 @@ export class SiteWork {
     this.#onReportsChanged();
   }
 
+  /** Digests that are not here and may be fetched now: of releases, and of scripts for machines. */
+  contentToFetch(): string[] {
+    const { content } = this.#o;
+    const scripts = (this.rack?.wantedContent() ?? []).filter((digest) => !content.has(digest));
+    return [...this.life.contentToFetch(), ...scripts];
+  }
+
   contentArrived(digest: string): void {
     this.life.contentArrived(digest);
+    this.rack?.contentChanged();
   }
 
   /** Content that is likely to be much like this one: what runs of the same item, or last proved itself. */
@@ -211,7 +228,8 @@ export class SiteWork {
   heardFromHub(answer: { instance: string; ackActs?: number }): void {
     const { clock, logger } = this.#o;
     this.life.setContact(true);
-    if (answer.ackActs !== undefined) this.#unlessFull(() => this.acts.acknowledge(answer.ackActs as number));
+    if (answer.ackActs !== undefined)
+      unlessStorageFull(() => this.acts.acknowledge(answer.ackActs as number));
     if (typeof answer.instance !== 'string') return;
     if (!this.hubInstances.met(answer.instance, clock.now())) return;
     this.inventory.doubt();
@@ -233,7 +251,7 @@ export class SiteWork {
     if (version === this.#seenVersion) return;
     this.#seenVersion = version;
     this.life.setHolds(this.#holds.all());
-    if (!this.#unlessFull(() => this.#carryOutOrders())) this.#seenVersion = -1;
+    if (!unlessStorageFull(() => this.#carryOutOrders())) this.#seenVersion = -1;
     this.#give();
     this.#onReportsChanged();
   }
@@ -248,7 +266,8 @@ export class SiteWork {
   /** Frees what nothing needs any more. */
   collectGarbage(): void {
     const running = this.book.all().flatMap((report) => report.runningDigest ?? []);
-    const digests = [...running, ...this.life.neededDigests()];
+    const scripts = this.rack?.wantedContent() ?? [];
+    const digests = [...running, ...this.life.neededDigests(), ...scripts];
     this.held.collectGarbage(digests);
     if (this.held.accepted === undefined) return;
     this.#o.sealed.retain([...this.listedValues, ...this.life.neededSecrets()]);
@@ -281,6 +300,7 @@ export class SiteWork {
     for (const order of this.held.openRemovals()) this.#giveRemoval(order);
     this.life.decide();
     this.mirrors.setOrders(this.held.policy.mirrors ?? []);
+    this.#givePolicy();
     for (const item of this.held.items) {
       if (!item.id.startsWith(`${this.#o.driver.kind}/`)) this.#record(this.#unknownKindReport(item));
     }
@@ -290,6 +310,16 @@ export class SiteWork {
       this.#addRefusal(implicitRemoval(orphan));
     }
   }
+
+  /** While no state is proven nothing is known of what is wanted: the rack leaves everything as it is. */
+  #givePolicy(): void {
+    const { policy } = this.held;
+    if (policy === this.#givenPolicy) return;
+    this.#givenPolicy = policy;
+    this.rack?.setPolicy(policy);
+  }
+
+  #givenPolicy: HeldState['policy'] | undefined;
 
   /** An order that is on hold is not given; one that was given is not taken back. */
   #giveRemoval(order: RemovalOrder): void {
@@ -337,7 +367,7 @@ export class SiteWork {
       observedTime: clock.correct(driverReport.observedTime),
     };
     if (report.state === 'Removed') {
-      this.#unlessFull(() => {
+      unlessStorageFull(() => {
         // On a full disk the order stays open and is carried out once more after a restart, which finds nothing to do.
         this.held.markRemoved(report);
         if (this.held.findDesired(report) === undefined) this.life.forget(report);
@@ -355,20 +385,18 @@ export class SiteWork {
   #record(report: UnnumberedReport): void {
     const last = this.book.find(report);
     if (!this.#filter.isWorthSaying(report, last, this.#o.monotonicMs())) return;
-    try {
-      const outcome = this.book.record(clip(report));
+    const isRecorded = unlessStorageFull(() => {
+      const outcome = this.book.record(clipReport(report));
       this.#unrecorded.delete(keyOf(report));
       if (outcome === 'changed') this.#onReportsChanged();
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-      this.#unrecorded.set(keyOf(report), report);
-    }
+    });
+    if (!isRecorded) this.#unrecorded.set(keyOf(report), report);
   }
 
   #addRefusal({ id, reason, message }: RefusedRemoval): void {
     const act = { kind: 'RemovalRefused', item: id, reason, message } as const;
     if (this.acts.isRepeated(act)) return;
-    this.#unlessFull(() => this.acts.append({ ...act, time: this.#o.clock.now().toISOString() }));
+    unlessStorageFull(() => this.acts.append({ ...act, time: this.#o.clock.now().toISOString() }));
   }
 
   #heldRemovalReport(
@@ -415,35 +443,11 @@ export class SiteWork {
   #knows(item: ItemName): boolean {
     return this.life.knows(item) || this.held.findDesired(item) !== undefined || this.held.hasRemoval(item);
   }
-
-  /** False when the disk is full. */
-  #unlessFull(write: () => void): boolean {
-    try {
-      write();
-      return true;
-    } catch (error) {
-      if (!isStorageFull(error)) throw error;
-      return false;
-    }
-  }
 }
 
 /** What the hub takes (sync-protocol.ts). */
 const longestHolds = 200;
 const longestRefusals = 100;
-
-/** The hub refuses longer ones (sync-protocol.ts), and with them everything else that the request brings. */
-function clip(report: UnnumberedReport): UnnumberedReport {
-  const { reason, message, logs, drift, images } = report;
-  return {
-    ...report,
-    ...(reason === undefined ? {} : { reason: reason.slice(0, 200) }),
-    ...(message === undefined ? {} : { message: message.slice(0, 8000) }),
-    ...(logs === undefined ? {} : { logs: logs.slice(-20).map((line) => line.slice(0, 500)) }),
-    ...(drift === undefined ? {} : { drift: drift.slice(0, 20).map((line) => line.slice(0, 500)) }),
-    ...(images === undefined ? {} : { images: images.slice(0, 50) }),
-  };
-}
 
 const orphanMessage =
   'no longer in the desired state of this site, but no order to remove it came: it was left as it is';

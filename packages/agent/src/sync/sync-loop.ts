@@ -1,4 +1,12 @@
-import type { AgentInfo, ItemReport, Logger, SyncRequest, SyncResponse } from '@selvedge/api';
+import type {
+  AgentInfo,
+  ItemReport,
+  Logger,
+  MachineReport,
+  RackReport,
+  SyncRequest,
+  SyncResponse,
+} from '@selvedge/api';
 import { isStatusError, StatusError } from '@selvedge/api';
 import { ContactError } from '../hub-connection/contact-error.ts';
 import { type HubApi, isClockRefusal } from '../hub-connection/hub-api.ts';
@@ -60,6 +68,9 @@ export class SyncLoop {
   #hurriedAnswers = 0;
   /** `SiteReport` that the hub has, as text. */
   #toldSite = '';
+  /** `RackReport` that the hub has, as text without its time. */
+  #toldRack = '';
+  #toldRackMs = 0;
   #wantsHeld = false;
 
   constructor(options: SyncLoopOptions) {
@@ -94,6 +105,11 @@ export class SyncLoop {
     const mirrors = allBytes < leastBatchBytes ? undefined : work.mirrors.take();
     const spaceBytes = allBytes - sizeOf(mirrors);
     const sent = spaceBytes < leastBatchBytes ? [] : takeBatch(work.book.undelivered(), spaceBytes);
+    const machines = takeMachines(work, spaceBytes - sizeOf(sent));
+    const rack = work.rack?.report();
+    // A hub that had heard too much of it kept the last word in memory only.
+    const isOldRack = clock.monotonicNow() - this.#toldRackMs > rackRepeatMs;
+    const isNewRack = rack !== undefined && (isOldRack || rackText(rack) !== this.#toldRack);
     const site = work.siteReport;
     const isNewSite = JSON.stringify(site) !== this.#toldSite;
     const acts = spaceBytes < leastBatchBytes ? [] : work.acts.untold();
@@ -111,6 +127,9 @@ export class SyncLoop {
       ...(refusal === undefined ? {} : { refusal }),
       maxWaitSeconds: waitLimit.seconds,
       ...(isNewSite ? { site } : {}),
+      ...(isNewRack ? { rack } : {}),
+      ...(machines.length > 0 ? { machines } : {}),
+      ...(work.rack === undefined ? {} : { machinesDigest: work.rack.machines.digest() }),
       ...(acts.length > 0 ? { acts } : {}),
       ...(inventory === undefined ? {} : { inventory }),
       ...(mirrors === undefined ? {} : { mirrors }),
@@ -129,7 +148,7 @@ export class SyncLoop {
   /** Undefined: the poll was superseded, because there is something to tell the hub. */
   async #waitForAnswer(poll: Poll, signal: AbortSignal): Promise<SyncResponse | undefined> {
     // A request that brings something is answered at once; only one that waits is superseded.
-    if (poll.sent.length > 0) return poll.answer;
+    if (poll.sent.length > 0 || poll.request.machines !== undefined) return poll.answer;
     const answered = new AbortController();
     const either = AbortSignal.any([signal, answered.signal]);
     const news = this.#waitForNews(either).then(() => undefined);
@@ -174,6 +193,9 @@ export class SyncLoop {
   #hasSiteNews(): boolean {
     const { work } = this.#options;
     if (work.inventory.dueInMs() === 0 || work.mirrors.hasNews()) return true;
+    const { rack } = work;
+    if (rack !== undefined && (rack.machines.hasNews() || rackText(rack.report()) !== this.#toldRack))
+      return true;
     return work.acts.hasUntold() || JSON.stringify(work.siteReport) !== this.#toldSite;
   }
 
@@ -190,6 +212,12 @@ export class SyncLoop {
     this.#hasFailed = false;
     intake.told(poll.request);
     if (poll.request.site !== undefined) this.#toldSite = JSON.stringify(poll.request.site);
+    if (poll.request.rack !== undefined) {
+      this.#toldRack = rackText(poll.request.rack);
+      this.#toldRackMs = poll.startedMs;
+    }
+    if (answer.ackMachines !== undefined) work.rack?.machines.acknowledge(answer.ackMachines);
+    if (answer.sendAllMachines === true) work.rack?.machines.sendAll();
     this.#wantsHeld = answer.sendState === true;
     const { inventory } = poll.request;
     if (inventory !== undefined) work.inventory.answered(inventory, answer.sendInventory === true);
@@ -213,6 +241,7 @@ export class SyncLoop {
       poll.request.acts !== undefined ||
       inventory !== undefined ||
       mirrors !== undefined ||
+      (poll.request.machines !== undefined && answer.ackMachines !== undefined) ||
       poll.sent.length > 0 ||
       answer.sendAllReports === true ||
       intake.wantsFull;
@@ -245,6 +274,11 @@ export class SyncLoop {
     else waitLimit.lost();
 
     this.#options.work.lostHub();
+    if (poll.request.held !== undefined && isStatusError(error, 'RequestEntityTooLarge')) {
+      // Everything else has to get through. The hub asks again.
+      this.#wantsHeld = false;
+      logger.error('the state that this site follows is larger than the hub takes', { error: error.message });
+    }
     const message = (error as Error).message;
     if (isKeyRefusal(error)) {
       await onContact({ kind: 'key-refused', message });
@@ -282,6 +316,26 @@ const inventoryBytes = 300_000;
 const gatherMs = 150;
 const firstNewsMs = 1500;
 const hurriedMs = 300;
+
+/** So often a rack says what it said before. */
+const rackRepeatMs = 600_000;
+/** What one request may bring of machines (sync-protocol.ts). */
+const machinesBytes = 256 * 1024;
+
+function takeMachines({ rack }: SiteWork, spaceBytes: number): MachineReport[] {
+  // One report alone may be larger than that: it needs what is left between a batch and the limit.
+  if (rack === undefined || spaceBytes < machinesBytes) return [];
+  return rack.machines.take(machinesBytes);
+}
+
+/** All but when it was seen, and what whoever makes up boxes could change with each of them. */
+function rackText(report: RackReport): string {
+  return JSON.stringify({
+    ...report,
+    observedTime: '',
+    discoveryFull: report.discoveryFull !== undefined,
+  });
+}
 
 function sizeOf(value: unknown): number {
   return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));

@@ -11,6 +11,7 @@ export { MemoryDriver } from './memory-driver.ts';
 export { MemoryMachine } from './memory-machine.ts';
 export { type Outcome, withOutcome } from './release-outcome.ts';
 export { listLogger, type LogLine, startTestAgent, type TestAgent } from './test-agent.ts';
+export { FakeBox, type FakeBoxOptions, type ReadTask } from '../rack/testing/fake-box.ts';
 export { TestSite, type PodmanUnderTest } from '../drivers/podman/testing/test-site.ts';
 export { acceptUpgrade } from '../link/streams/accept-upgrade.ts';
 export { openStreams } from '../link/streams/open-streams.ts';

@@ -62,3 +62,10 @@ export function refuseUpgrade(socket: Duplex, error: unknown, now: Date): void {
   const time = `${hubTimeHeader}: ${now.toISOString()}`;
   socket.end(`HTTP/1.1 ${status.code} No\r\n${time}\r\n\r\n${JSON.stringify(status.toBody())}`);
 }
+
+/** As a Status, as the hub does. */
+export function refuseWith(res: ServerResponse, error: unknown, now: Date): void {
+  const status =
+    error instanceof StatusError ? error : new StatusError('InternalError', (error as Error).message);
+  answer(res, { status: status.code, body: status.toBody() }, now);
+}

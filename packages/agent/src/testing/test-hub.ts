@@ -43,7 +43,8 @@ import {
   type TestCertificate,
 } from './test-certificates.ts';
 import { mirrorPath, TestMirrors } from './test-mirrors.ts';
-import { answer, oneHeader, readAll, refuseUpgrade, sendContent } from './test-hub-answers.ts';
+import { answer, oneHeader, readAll, refuseUpgrade, refuseWith, sendContent } from './test-hub-answers.ts';
+import { TestMachines } from './test-machines.ts';
 
 export { statusBody } from './test-hub-answers.ts';
 
@@ -89,6 +90,7 @@ export class TestHub {
   readonly acts: LocalAct[] = [];
   /** What the site last said of itself. */
   siteReport: SiteReport | undefined;
+  readonly machines = new TestMachines();
   /** What the site is made of, as told so far. */
   inventory: InventoryParts = {};
   readonly mirrors = new TestMirrors();
@@ -126,7 +128,7 @@ export class TestHub {
     this.#waitSeconds = options.waitSeconds ?? 20;
     this.timeOffsetMs = options.timeOffsetMs ?? 0;
     server.on('request', (req, res) => {
-      this.#handle(req, res).catch((error: unknown) => this.#refuseWith(res, error));
+      this.#handle(req, res).catch((error: unknown) => refuseWith(res, error, this.now()));
     });
     server.on('upgrade', (req, socket, head) => {
       this.#acceptLink(req, socket, head).catch((error: unknown) => refuseUpgrade(socket, error, this.now()));
@@ -313,6 +315,7 @@ export class TestHub {
     for (const report of request.reports) this.reports.set(`${report.id} ${report.uid}`, report);
     for (const act of request.acts ?? []) if (act.seq > this.#lastAct) this.acts.push(act);
     this.siteReport = request.site ?? this.siteReport;
+    const hasMachines = this.machines.take(request);
     if (request.held !== undefined) this.asksForState = false;
     const after = request.inventory && applyInventoryReport(this.inventory, request.inventory);
     this.inventory = after ?? this.inventory;
@@ -327,6 +330,7 @@ export class TestHub {
       request.mirrors !== undefined ||
       request.reports.length > 0 ||
       request.acts !== undefined ||
+      hasMachines ||
       request.held !== undefined ||
       request.inventory !== undefined;
     const hasNews =
@@ -429,6 +433,7 @@ export class TestHub {
       instance: this.instance,
       ackSeq,
       ...(this.acts.length > 0 ? { ackActs: this.#lastAct } : {}),
+      ...this.machines.acknowledgement(),
       ...(this.asksForState ? { sendState: true } : {}),
       ...(this.wishesLink ? { openLink: true as const } : {}),
       retryAfterSeconds: 0,
@@ -445,11 +450,5 @@ export class TestHub {
 
   #sign(text: string): Promise<string> {
     return new CompactSign(Buffer.from(text)).setProtectedHeader({ alg: 'EdDSA' }).sign(this.signingKey);
-  }
-
-  #refuseWith(res: ServerResponse, error: unknown): void {
-    const status =
-      error instanceof StatusError ? error : new StatusError('InternalError', (error as Error).message);
-    answer(res, { status: status.code, body: status.toBody() }, this.now());
   }
 }

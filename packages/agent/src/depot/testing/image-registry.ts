@@ -89,6 +89,25 @@ export class ImageRegistry implements AsyncDisposable {
     return { manifestDigest, layers: bytes };
   }
 
+  /** An artifact of files: one layer for each, by its title. @returns the digest of its manifest. */
+  addArtifact(name: string, files: Readonly<Record<string, Buffer>>): string {
+    const layers = Object.entries(files).map(([title, bytes]) => ({
+      mediaType: 'application/octet-stream',
+      digest: this.#add(bytes),
+      size: bytes.length,
+      annotations: { 'org.opencontainers.image.title': title },
+    }));
+    const empty = Buffer.from('{}');
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      artifactType: 'application/vnd.selvedge.machine-image.v1',
+      config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: this.#add(empty), size: 2 },
+      layers,
+    };
+    return this.addManifest(name, Buffer.from(JSON.stringify(manifest)));
+  }
+
   /** An index of images that are here, by architecture. */
   addIndex(name: string, images: Readonly<Record<string, MadeImage>>): string {
     const mediaType = 'application/vnd.oci.image.index.v1+json';
