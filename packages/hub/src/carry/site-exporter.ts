@@ -98,6 +98,7 @@ export class SiteExporter {
         ...contents.leftOut,
         ...sealed.leftOut,
         ...(collected?.leftOut ?? ['images: the archive was asked for without them']),
+        ...machinesLeftOut(state),
       ],
     };
     const files = this.#files({ head, sealed: sealed.values, collected, blobs, signal });
@@ -268,3 +269,12 @@ const ociNames: Readonly<Record<string, string>> = {
   s390x: 's390x',
   loong64: 'loong64',
 };
+
+/** A rack can be told what to do by archive; what it writes on disks is too large for one. */
+function machinesLeftOut({ policy: { rack } }: DesiredState): string[] {
+  if (rack === undefined) return [];
+  return [
+    ...[...rack.inspection, ...rack.images].map(({ name }) => `MachineImage ${name}: it comes over the link`),
+    ...rack.scripts.map(({ name }) => `MachineScript ${name}: it comes over the link`),
+  ];
+}

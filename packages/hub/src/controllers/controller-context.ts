@@ -5,6 +5,10 @@ import type {
   EnrollmentToken,
   KeyedMutex,
   Logger,
+  MachineClaim,
+  MachineImage,
+  MachineScript,
+  MachineTag,
   Namespace,
   ObjectClient,
   RegistryCredential,
@@ -19,6 +23,7 @@ import type { ImageResolver } from '../images/image-resolver.ts';
 import type { AwsKeys } from '../credentials/ecr-token.ts';
 import type { SecretVersionObject } from '../credentials/secret-versions-informer.ts';
 import type { SealedVersion } from '../credentials/sealed-versions.ts';
+import type { MachineFacts } from '../machines/machine-facts.ts';
 import type { RemovalLimits } from '../removal/judge-removal.ts';
 import type { SourceCounts } from '../sources/source-counts.ts';
 import type { SourceAccess } from '../sources/source-readers.ts';
@@ -42,6 +47,8 @@ export interface ControllerOptions {
   /** `HubIdentity.sealedVersion`. */
   readonly sealedVersion: SealedVersion;
   readonly ecr: EcrAccess;
+  /** `host:port` by which images may call the hub's own registry; resolves once the hub has its port. Absent: by none. */
+  readonly ownRegistries?: () => Promise<readonly string[]>;
   readonly signal: AbortSignal;
 }
 
@@ -67,6 +74,11 @@ export interface ControllerContext extends ControllerOptions {
     readonly serviceAccounts: Informer<ServiceAccount>;
     readonly configMaps: Informer<ConfigMap>;
     readonly registryCredentials: Informer<RegistryCredential>;
+    readonly machines: Informer<MachineFacts>;
+    readonly machineImages: Informer<MachineImage>;
+    readonly machineClaims: Informer<MachineClaim>;
+    readonly machineTags: Informer<MachineTag>;
+    readonly machineScripts: Informer<MachineScript>;
     /** Every Secret by its version; no value is kept. */
     readonly secretVersions: Informer<SecretVersionObject>;
   };

@@ -7,6 +7,15 @@ import {
   enrollmentTokens,
   KeyedMutex,
   type KubeObject,
+  type MachineClaim,
+  machineClaims,
+  type MachineImage,
+  machineImages,
+  machines,
+  type MachineScript,
+  machineScripts,
+  type MachineTag,
+  machineTags,
   type Namespace,
   namespaces,
   type RegistryCredential,
@@ -23,6 +32,8 @@ import {
 } from '@selvedge/api';
 import { createInformer } from '@selvedge/kube';
 import { createSecretVersionsInformer } from '../credentials/secret-versions-informer.ts';
+import { createProjectingInformer } from '../informers/projecting-informer.ts';
+import { machineFacts } from '../machines/machine-facts.ts';
 import { defaultRemovalLimits } from '../removal/judge-removal.ts';
 import { runApplicationController } from './application/application-controller.ts';
 import { runContentController } from './content/content-controller.ts';
@@ -30,6 +41,11 @@ import type { ControllerContext, ControllerOptions } from './controller-context.
 import { runEnrollmentTokenController } from './enrollment-token/enrollment-token-controller.ts';
 import { expireEvents } from './event/event-expiry.ts';
 import { EventRecorder } from './event/event-recorder.ts';
+import { runMachineClaimController } from './machine-claim/machine-claim-controller.ts';
+import { runMachineImageController } from './machine-image/machine-image-controller.ts';
+import { runMachineScriptController } from './machine-script/machine-script-controller.ts';
+import { runMachineTagController } from './machine-tag/machine-tag-controller.ts';
+import { runMachineController } from './machine/machine-controller.ts';
 import { Settling } from './removal/settling.ts';
 import { runSiteRemovalController } from './removal/site-removal-controller.ts';
 import { runRegistryCredentialController } from './registry-credential/registry-credential-controller.ts';
@@ -62,6 +78,11 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     serviceAccounts: informerOf<ServiceAccount>(serviceAccounts),
     configMaps: informerOf<ConfigMap>(configMaps),
     registryCredentials: informerOf<RegistryCredential>(registryCredentials),
+    machines: createProjectingInformer({ client, resource: machines, clock, logger }, machineFacts),
+    machineImages: informerOf<MachineImage>(machineImages),
+    machineClaims: informerOf<MachineClaim>(machineClaims),
+    machineTags: informerOf<MachineTag>(machineTags),
+    machineScripts: informerOf<MachineScript>(machineScripts),
     secretVersions: createSecretVersionsInformer(options),
   };
   const recorder = new EventRecorder({ client, clock, logger });
@@ -85,6 +106,11 @@ export function startControllers(options: ControllerOptions): { stopped: Promise
     runEnrollmentTokenController(ctx),
     runRegistryCredentialController(ctx),
     runContentController(ctx),
+    runMachineController(ctx),
+    runMachineClaimController(ctx),
+    runMachineImageController(ctx),
+    runMachineScriptController(ctx),
+    runMachineTagController(ctx),
     runDefaultServiceAccountController(ctx),
     expireEvents(ctx),
     ...Object.values(informers).map((informer) => informer.run(signal)),

@@ -3,12 +3,11 @@ import {
   type KubeObject,
   type Logger,
   type ObjectClient,
-  type ObjectList,
   type Secret,
   secrets,
-  type WatchEvent,
 } from '@selvedge/api';
-import { createInformer, type Informer } from '@selvedge/kube';
+import type { Informer } from '@selvedge/kube';
+import { createProjectingInformer } from '../informers/projecting-informer.ts';
 import { secretVersion, type SealedVersion } from './sealed-versions.ts';
 
 /** A Secret without its values. */
@@ -25,41 +24,21 @@ export function createSecretVersionsInformer(options: {
   sealedVersion: SealedVersion;
 }): Informer<SecretVersionObject> {
   const { client, sealedVersion, clock, logger } = options;
-  const toVersion = (secret: Secret): SecretVersionObject => {
-    const { name, namespace = '', uid, resourceVersion } = secret.metadata;
-    return {
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: {
-        name,
-        namespace,
-        ...(uid === undefined ? {} : { uid }),
-        ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      },
-      version: secretVersion(secret, sealedVersion),
-    };
-  };
-  // What the informer is given to keep is what it asked for: Secrets, projected.
-  const projecting: Pick<ObjectClient, 'list' | 'watch'> = {
-    list: async <T extends KubeObject>(
-      ...asked: Parameters<ObjectClient['list']>
-    ): Promise<ObjectList<T>> => {
-      const list = await client.list<Secret>(...asked);
-      return { ...list, items: list.items.map(toVersion) as KubeObject[] as T[] };
+  return createProjectingInformer<Secret, SecretVersionObject>(
+    { client, resource: secrets, clock, logger },
+    (secret) => {
+      const { name, namespace = '', uid, resourceVersion } = secret.metadata;
+      return {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: {
+          name,
+          namespace,
+          ...(uid === undefined ? {} : { uid }),
+          ...(resourceVersion === undefined ? {} : { resourceVersion }),
+        },
+        version: secretVersion(secret, sealedVersion),
+      };
     },
-    watch: <T extends KubeObject>(
-      ...asked: Parameters<ObjectClient['watch']>
-    ): AsyncIterable<WatchEvent<T>> =>
-      versionEvents(client.watch<Secret>(...asked), toVersion) as AsyncIterable<WatchEvent<T>>,
-  };
-  return createInformer<SecretVersionObject>({ client: projecting, resource: secrets, clock, logger });
-}
-
-async function* versionEvents(
-  events: AsyncIterable<WatchEvent<Secret>>,
-  toVersion: (secret: Secret) => SecretVersionObject,
-): AsyncIterable<WatchEvent> {
-  for await (const event of events) {
-    yield event.type === 'BOOKMARK' ? event : { type: event.type, object: toVersion(event.object) };
-  }
+  );
 }

@@ -78,9 +78,10 @@ export class ContentEndpoint {
     exchange: HttpExchange,
   ): Promise<EncodedContent | undefined> {
     if (!/^sha256:[0-9a-f]{64}$/.test(digest)) return undefined;
-    const { rows } = await this.#fleet.siteState(site);
+    const { rows, policy } = await this.#fleet.siteState(site);
     const wanted = rows.filter((row) => row.phase === 'Wanted');
-    if (!wanted.some((row) => row.digest === digest)) return undefined;
+    const isScript = policy.rack?.scripts.some((script) => script.digest === digest) ?? false;
+    if (!isScript && !wanted.some((row) => row.digest === digest)) return undefined;
     const accepted = acceptedEncodings(exchange.header('accept-encoding'));
     const named = accepted.has('dcz')
       ? parseAvailableDictionary(exchange.header('available-dictionary'))

@@ -23,13 +23,16 @@ import { EnrollmentLedger } from './enrollment-ledger.ts';
 import { HttpExchange, installPrefix, type HttpRequest, type HttpResponse } from './http-exchange.ts';
 import { InstallEndpoint } from './install-endpoint.ts';
 import { LocalActs } from './local-acts.ts';
+import { type KnownMachine, MachineDirectory } from './machine-directory.ts';
 import { ReplayGuard } from './replay-guard.ts';
 import { SealedEndpoint, sealedPrefix } from './sealed-endpoint.ts';
 import { SignedStates } from './signed-states.ts';
 import { SiteDirectory } from './site-directory.ts';
 import { SiteInventories } from './site-inventories.ts';
+import { SiteMachines } from './site-machines.ts';
 import { mirrorPrefix, SiteMirrors } from './site-mirrors.ts';
 import { SitePolls } from './site-polls.ts';
+import { SiteRacks } from './site-racks.ts';
 import { SiteRecovery } from './site-recovery.ts';
 import { SiteStatusWriter } from './site-status.ts';
 import { SyncEndpoint } from './sync-endpoint.ts';
@@ -79,6 +82,12 @@ export interface Gateway {
   authenticateAgent(authorization: string): Promise<string>;
   /** Every Site, as last heard; from memory. */
   sites(): readonly Site[];
+  /** Every Machine, the same. */
+  machines(): readonly KnownMachine[];
+  /** `SiteMachines.heldAt`. */
+  machinesHeldAt(site: string): string | undefined;
+  /** One of `sites()`. */
+  findSite(site: string): Site | undefined;
   /** Answers what is open, refuses what comes, and resolves when nothing is in work. */
   drain(): Promise<void>;
   /** After `drain`: lets go of everything. */
@@ -100,6 +109,7 @@ class HttpGateway implements Gateway {
   readonly #admission: AdmissionControl;
   readonly #authentication: AgentAuthentication;
   readonly #sites: SiteDirectory;
+  readonly #machines: MachineDirectory;
   readonly #states: SignedStates;
   readonly #polls: SitePolls;
   readonly #sync: SyncEndpoint;
@@ -108,6 +118,7 @@ class HttpGateway implements Gateway {
   readonly #sealed: SealedEndpoint;
   readonly #install: InstallEndpoint;
   readonly #mirrors: SiteMirrors;
+  readonly #siteMachines: SiteMachines;
   readonly link: ServiceLink;
   readonly #recorder: EventRecorder;
   readonly #unsubscribe: () => void;
@@ -120,6 +131,7 @@ class HttpGateway implements Gateway {
     this.#log = logger;
     this.#admission = new AdmissionControl(options);
     this.#sites = new SiteDirectory({ client, clock, logger });
+    this.#machines = new MachineDirectory({ client, clock, logger });
     this.#states = new SignedStates(fleet, identity);
     this.#polls = new SitePolls(clock);
     const authentication = new AgentAuthentication({
@@ -143,6 +155,14 @@ class HttpGateway implements Gateway {
     this.#recorder = new EventRecorder({ client, clock, logger });
     const status = new SiteStatusWriter({ client, clock, logger, instance, recorder: this.#recorder });
     this.#mirrors = new SiteMirrors({ fleet, authentication, status, clock, logger });
+    this.#siteMachines = new SiteMachines({
+      client,
+      fleet,
+      directory: this.#machines,
+      recorder: this.#recorder,
+      clock,
+      logger,
+    });
     this.#sync = new SyncEndpoint({
       fleet,
       instance,
@@ -164,6 +184,8 @@ class HttpGateway implements Gateway {
       }),
       inventories: new SiteInventories({ status, clock, logger }),
       mirrors: this.#mirrors,
+      racks: new SiteRacks({ status, clock }),
+      machines: this.#siteMachines,
       clock,
       logger,
       random,
@@ -196,6 +218,18 @@ class HttpGateway implements Gateway {
     return this.#sites.list();
   }
 
+  machines(): readonly KnownMachine[] {
+    return this.#machines.list();
+  }
+
+  findSite(site: string): Site | undefined {
+    return this.#sites.find(site);
+  }
+
+  machinesHeldAt(site: string): string | undefined {
+    return this.#siteMachines.heldAt(site);
+  }
+
   async start(): Promise<void> {
     await this.#sites.start((site) => {
       if (this.#sites.find(site) === undefined) {
@@ -205,6 +239,7 @@ class HttpGateway implements Gateway {
       this.#polls.wake(site);
       this.link.siteChanged(site);
     });
+    await this.#machines.start();
     await this.link.start();
   }
 
@@ -239,6 +274,7 @@ class HttpGateway implements Gateway {
     await this.link.close();
     this.#states.close();
     await this.#sites.close();
+    await this.#machines.close();
     await this.#recorder.flush();
   }
 

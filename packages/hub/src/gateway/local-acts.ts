@@ -1,12 +1,8 @@
-import { createHash } from 'node:crypto';
 import {
   type Application,
   applications,
   type Clock,
   type Event,
-  events,
-  isAlreadyExists,
-  isStatusError,
   type KubeObject,
   type LocalAct,
   type Logger,
@@ -14,16 +10,14 @@ import {
   type Site,
 } from '@selvedge/api';
 import type { FleetStore, SiteKey } from '@selvedge/store';
+import { AgentEvents, eventAbout } from './agent-events.ts';
 import { SiteAllowance } from './site-allowance.ts';
 import type { SiteStatusWriter } from './site-status.ts';
 
 const maxMessageLength = 1_024;
-const maxNameLength = 200;
 const hourMilliseconds = 3_600_000;
 /** Acts of a site that become Events: so many at once, and so many per hour. */
 const actsPerHour = 60;
-/** Where events of objects without a namespace go, as in Kubernetes. */
-const defaultNamespace = 'default';
 
 const eventOf: Readonly<Record<LocalAct['kind'], { reason: string; type: 'Normal' | 'Warning' }>> = {
   Hold: { reason: 'HeldAtSite', type: 'Normal' },
@@ -52,6 +46,7 @@ export class LocalActs {
   readonly #log: Logger;
   readonly #fleet: Pick<FleetStore, 'listDeliveries'>;
   readonly #allowance: SiteAllowance;
+  readonly #events: AgentEvents;
 
   constructor(options: {
     client: ObjectClient;
@@ -65,6 +60,7 @@ export class LocalActs {
     this.#clock = options.clock;
     this.#log = options.logger;
     this.#fleet = options.fleet;
+    this.#events = new AgentEvents(options);
     const perSecond = (actsPerHour * 1000) / hourMilliseconds;
     this.#allowance = new SiteAllowance(options.clock, { burst: actsPerHour, perSecond });
   }
@@ -104,8 +100,8 @@ export class LocalActs {
     const now = this.#clock.now();
     const time = now.toISOString();
     const hour = Math.floor(now.getTime() / hourMilliseconds);
-    await this.#save(key, {
-      ...this.#about(site, key, `more-${hour}`),
+    await this.#events.save(key, {
+      ...eventAbout(site, key, `more-${hour}`),
       type: 'Warning',
       reason: 'ActsNotTold',
       message: `More than ${actsPerHour} acts an hour: others since ${time} are told only at the site, by selvedge-agent status.`,
@@ -124,25 +120,7 @@ export class LocalActs {
   }
 
   #create(about: KubeObject, key: SiteKey, act: LocalAct): Promise<void> {
-    return this.#save(key, this.#eventFor(about, key, act));
-  }
-
-  async #save(key: SiteKey, event: Event): Promise<void> {
-    try {
-      await this.#client.create<Event>(events, event);
-    } catch (error) {
-      if (isAlreadyExists(error)) return;
-      // A namespace that is being deleted takes no more Events: nobody will look for one there.
-      if (isStatusError(error, 'Forbidden') || isStatusError(error, 'NotFound')) {
-        this.#log.warn('act at a site not recorded as Event', {
-          site: key.site,
-          event: event.metadata.name,
-          error,
-        });
-        return;
-      }
-      throw error;
-    }
+    return this.#events.save(key, this.#eventFor(about, key, act));
   }
 
   #eventFor(about: KubeObject, key: SiteKey, act: LocalAct): Event {
@@ -150,49 +128,13 @@ export class LocalActs {
     const who = act.by === undefined || act.message.includes(act.by) ? '' : ` (by ${act.by})`;
     const why = act.reason === undefined || act.message.includes(act.reason) ? '' : `: ${act.reason}`;
     return {
-      ...this.#about(about, key, act.seq),
+      ...eventAbout(about, key, act.seq),
       ...eventOf[act.kind],
       // Events are kept for a day from when they are heard of, however long the site was away.
       message: `${where}${act.message}${who}, at ${act.time}${why}`.slice(0, maxMessageLength),
       count: 1,
       firstTimestamp: act.time,
       lastTimestamp: this.#clock.now().toISOString(),
-    };
-  }
-
-  /** The same `what` of the same key is the same Event. */
-  #about(
-    { metadata, kind, apiVersion }: KubeObject,
-    key: SiteKey,
-    what: number | string,
-  ): Pick<
-    Event,
-    | 'apiVersion'
-    | 'kind'
-    | 'metadata'
-    | 'involvedObject'
-    | 'source'
-    | 'reportingComponent'
-    | 'reportingInstance'
-  > {
-    const hash = createHash('sha256').update(JSON.stringify([key.siteUid, key.fingerprint, what]));
-    return {
-      apiVersion: 'v1',
-      kind: 'Event',
-      metadata: {
-        name: `${metadata.name.slice(0, maxNameLength)}.act-${hash.digest('hex').slice(0, 16)}`,
-        namespace: metadata.namespace ?? defaultNamespace,
-      },
-      involvedObject: {
-        apiVersion,
-        kind,
-        name: metadata.name,
-        ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
-        ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
-      },
-      source: { component: 'selvedge-agent', host: key.site },
-      reportingComponent: 'selvedge.dev/agent',
-      reportingInstance: key.site,
     };
   }
 }

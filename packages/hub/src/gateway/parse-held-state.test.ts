@@ -66,6 +66,27 @@ describe('a held state', () => {
         },
       ],
       depot: { bytesPerSecond: 1000, maxBytes: 10_000_000, hubRegistries: ['hub.example:6480'] },
+      rack: {
+        discovery: 'Record',
+        networks: [{ name: 'lab', interface: 'eth1', dhcp: 'Own', address: '10.10.0.1/24' }],
+        inspection: [],
+        images: [],
+        scripts: [],
+        machines: [
+          {
+            name: 'm1',
+            uid: 'u1',
+            generation: 1,
+            identity: { macAddresses: ['52:54:00:00:00:01'] },
+            accepted: true,
+            allocated: false,
+            erase: 'None',
+            wipeConsent: false,
+            inspection: { tests: [] },
+            requests: {},
+          },
+        ],
+      },
     };
     assert.deepEqual(parse(policy).policy, policy);
   });
@@ -78,6 +99,7 @@ describe('a held state', () => {
       { nodeGroups: [{ name: 'a', tolerations: [{ effect: 'No' }] }] },
     ],
     ['policy.nodeGroups', { nodeGroups: {} }],
+    ['policy.rack.machines', { rack: { discovery: 'Record', networks: [], images: [], machines: 'all' } }],
   ];
   for (const [field, policy] of wrong) {
     test(`with a wrong ${field} is refused`, () => {

@@ -15,6 +15,7 @@ import {
 } from '@selvedge/api';
 import type { BodyReader } from './body-reader.ts';
 import { parseMirrorOrders } from './parse-mirrors.ts';
+import { parseRackOrder } from './parse-rack-order.ts';
 import { digestRule, itemIdRule, releaseRule, uidRule } from './parse-report.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -86,6 +87,7 @@ function parsePolicy(reader: BodyReader, value: unknown, path: string): SitePoli
       : { labels: parseLabels(reader, fields['labels'], `${path}.labels`) }),
     ...parseMirrorOrders(reader, fields['mirrors'], `${path}.mirrors`),
     ...parseDepot(reader, fields['depot'], `${path}.depot`),
+    ...parseRackOrder(reader, fields['rack'], `${path}.rack`),
     ...(fields['link'] === undefined
       ? {}
       : { link: reader.oneOf(fields['link'], `${path}.link`, linkAccesses) }),

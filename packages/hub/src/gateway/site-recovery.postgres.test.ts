@@ -1,25 +1,14 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import {
-  canonicalJson,
-  defaultItemTerms,
-  type DesiredState,
-  type EnrollmentToken,
-  enrollmentTokens,
-  type Site,
-  sites,
-} from '@selvedge/api';
+import { canonicalJson, defaultItemTerms, type DesiredState, type Site, sites } from '@selvedge/api';
 import { createLogger, sha256Digest, stateDigest, systemClock } from '@selvedge/api/node';
 import { createHttpClient, loadKubeconfig, resourcePath } from '@selvedge/kube';
 import { requireTool, startTestPostgres, type TestPostgres } from '@selvedge/testkit';
 import { openHubIdentity } from '../identity/hub-identity.ts';
-import { type Hub, startHub } from '../server/start-hub.ts';
-import { tokenIssuer } from './enrollment-token-text.ts';
-import { TestAgent } from './testing/test-agent.ts';
+import type { Hub } from '../server/start-hub.ts';
+import type { TestAgent } from './testing/test-agent.ts';
 import { eventually } from './testing/test-hub.ts';
+import { enrolAgent, startTwoHubs } from './testing/two-hubs.ts';
 
 const logger = createLogger({ level: 'silent' });
 
@@ -30,36 +19,10 @@ describe('two hubs on a database that lost its memory', requireTool('postgres', 
   });
   after(() => postgres.remove());
 
-  async function startTwo(t: TestContext): Promise<{ hubs: [Hub, Hub]; data: string }> {
-    const { url: store } = await postgres.createDatabase();
-    const [a, b] = [0, 1].map(() => mkdtempSync(join(tmpdir(), 'selvedge-recovery-'))) as [string, string];
-    t.after(() => {
-      for (const folder of [a, b]) rmSync(folder, { recursive: true, force: true });
-    });
-    const start = async (data: string) => {
-      const hub = await startHub({ data, listen: '127.0.0.1:0', store, logger });
-      t.after(() => hub.close());
-      return hub;
-    };
-    const first = await start(a);
-    cpSync(join(a, 'keys'), join(b, 'keys'), { recursive: true });
-    return { hubs: [first, await start(b)], data: a };
-  }
-
   /** An agent that follows what a hub with these keys ordered, of which nobody knows any more. */
   async function agentAhead(t: TestContext, hub: Hub, data: string): Promise<TestAgent> {
     const identity = await openHubIdentity({ dataDirectory: data, clock: systemClock, logger });
-    const issue = tokenIssuer({ identity, clock: systemClock, hubUrls: () => [hub.url] });
-    const token = await hub.client.create<EnrollmentToken>(enrollmentTokens, {
-      apiVersion: 'selvedge.dev/v1alpha1',
-      kind: 'EnrollmentToken',
-      metadata: { name: 'shop' },
-      spec: { siteName: 'shop' },
-    });
-    const { token: text } = (await issue(token))['status'] as { token: string };
-    const agent = new TestAgent(hub.url, readFileSync(join(data, 'keys', 'ca.crt'), 'utf8'));
-    t.after(() => agent.close());
-    assert.equal((await agent.enroll(text)).code, 200);
+    const agent = await enrolAgent(t, { hub, data, site: 'shop' });
     const state: DesiredState = {
       hubId: identity.hubId,
       site: agent.site,
@@ -88,7 +51,7 @@ describe('two hubs on a database that lost its memory', requireTool('postgres', 
   }
 
   test('a site that waits at one hub is adopted at once by a wish that came to the other', async (t) => {
-    const { hubs, data } = await startTwo(t);
+    const { hubs, data } = await startTwoHubs(t, postgres);
     const [a, b] = hubs;
     const agent = await agentAhead(t, a, data);
     assert.equal((await agent.sync()).body.sendState, true);

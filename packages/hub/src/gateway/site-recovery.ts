@@ -3,8 +3,11 @@ import {
   type Clock,
   type DesiredState,
   isConflict,
+  isNotFound,
   isStatusError,
   type Logger,
+  type Machine,
+  machines,
   type ObjectClient,
   type Site,
   sitePolicy,
@@ -16,6 +19,8 @@ import {
 import { stateDigest } from '@selvedge/api/node';
 import type { FleetStore, SiteKey } from '@selvedge/store';
 import type { HubIdentity } from '../identity/hub-identity.ts';
+import { type MachineDifference, machineDifferences } from '../machines/machine-differences.ts';
+import { specOfRackOrder } from '../machines/rack-order.ts';
 import {
   type FollowedApplication,
   maxRecoveryChanges,
@@ -41,9 +46,11 @@ export interface SiteRecoveryOptions {
 type Recovery = NonNullable<NonNullable<Site['status']>['recovery']>;
 
 /** More names would only bloat the Site. */
-const maxToldApplications = 200;
+const maxTold = 200;
 /** An answer that asked for the state may have been lost, or the agent may be too old to know the question. */
 const askAgainMilliseconds = 60_000;
+/** A site that was asked sends its state with its next request, over whatever link. */
+const answerMilliseconds = 600_000;
 /** Who was asked so often and shows nothing will not. */
 const askedInVain = 3;
 /** A greater number was never counted: the site would be out of reach for ever. */
@@ -82,6 +89,12 @@ export class SiteRecovery {
     if (wish === undefined) return;
     const known = this.#askedFor.get(name);
     this.#askedFor.set(name, { wish, times: known?.wish === wish ? known.times + 1 : 1 });
+  }
+
+  /** Whether the site may be about to send what it follows. */
+  awaitsState(site: Site): boolean {
+    const asked = this.#asked.get(site.metadata.name)?.time ?? Number.NEGATIVE_INFINITY;
+    return isHubBehind(site) || this.#o.clock.now().getTime() - asked < answerMilliseconds;
   }
 
   /** Whether `receive` has to see the request: it shows a state, or a person's wish comes true without one. */
@@ -182,10 +195,12 @@ export class SiteRecovery {
   /** The Site says from now on what the site follows, and that nothing is sent there. */
   async #show(key: SiteKey, state: DesiredState, digest: string): Promise<void> {
     const now = this.#o.clock.now().toISOString();
+    const different = await this.#machineDifferences(key, state);
     const hubBehind = {
       agentEpoch: state.epoch,
       stateDigest: digest,
-      applications: followedApplications(state).slice(0, maxToldApplications),
+      applications: followedApplications(state).slice(0, maxTold),
+      machines: different.slice(0, maxTold),
     };
     const finding = hubBehindFinding(key.site, state.epoch);
     await this.#o.status.change(key, (site) => {
@@ -200,7 +215,11 @@ export class SiteRecovery {
   async #adopt(key: SiteKey, state: DesiredState, wish: Recovery): Promise<void> {
     const { fleet } = this.#o;
     const before = await fleet.siteState(key.site);
-    const changes = recoveryChanges('Adopt', followedApplications(state), before.rows);
+    const different = await this.#machineDifferences(key, state);
+    const followed = { applications: followedApplications(state), machines: different };
+    const changes = recoveryChanges('Adopt', followed, before.rows);
+    // First: once the state is adopted, the rack is sent what the hub has of them.
+    for (const { name } of different) await this.#protect(name);
     const specFault = await this.#adoptSpec(key, state);
     await fleet.adoptSiteState(key.site, adoptingState(state, before.epoch));
     const missing = await this.#missingContent(state);
@@ -209,6 +228,27 @@ export class SiteRecovery {
       message: `As ${wish.requestedBy} asked, what the site follows (epoch ${state.epoch}) is what the hub wants there now.`,
       changes: [...(specFault === undefined ? [] : [specFault]), ...missing, ...changes],
     });
+  }
+
+  async #machineDifferences({ site }: SiteKey, { policy }: DesiredState): Promise<MachineDifference[]> {
+    const { items } = await this.#o.client.list<Machine>(machines, {
+      fieldSelector: `spec.siteName=${site}`,
+    });
+    return machineDifferences(policy.rack, items);
+  }
+
+  /** What an older Machine wants could release, switch off or overwrite what runs there now: a person has to look at it. */
+  async #protect(name: string): Promise<void> {
+    try {
+      await this.#o.client.mergePatch<Machine>(
+        machines,
+        { name },
+        { spec: { protected: true } },
+        { fieldManager: 'selvedge-gateway' },
+      );
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
   }
 
   /** Site.spec says what the site was told last; else the hub's next look at it would undo that. */
@@ -220,6 +260,7 @@ export class SiteRecovery {
     const told = specOfPolicy(state.policy);
     const patch = {
       ...(isDeepStrictEqual(specOfPolicy(sitePolicy(spec)), told) ? {} : told),
+      ...specOfRackOrder(state.policy.rack, spec?.rack),
       ...(isDeepStrictEqual(present, state.variables)
         ? {}
         : {
@@ -259,7 +300,9 @@ export class SiteRecovery {
   async #override(key: SiteKey, state: DesiredState, wish: Recovery): Promise<void> {
     const { fleet } = this.#o;
     const before = await fleet.siteState(key.site);
-    const changes = recoveryChanges('Override', followedApplications(state), before.rows);
+    const machinesNow = await this.#machineDifferences(key, state);
+    const followed = { applications: followedApplications(state), machines: machinesNow };
+    const changes = recoveryChanges('Override', followed, before.rows);
     const overriding = overridingState(state, before);
     await fleet.adoptSiteState(key.site, overriding);
     await this.#finish(key, wish, {

@@ -1,4 +1,4 @@
-import type { Clock, Logger, SyncRequest, SyncResponse } from '@selvedge/api';
+import { type Clock, type Logger, StatusError, type SyncRequest, type SyncResponse } from '@selvedge/api';
 import { encodeContent } from '@selvedge/api/node';
 import type { FleetStore } from '@selvedge/store';
 import type { SiteLinks } from '../link/site-links.ts';
@@ -15,10 +15,17 @@ import { acknowledgedActs, type LocalActs } from './local-acts.ts';
 import type { SignedStates, SiteSummary } from './signed-states.ts';
 import type { PollOutcome, SitePoll, SitePolls } from './site-polls.ts';
 import type { SiteInventories } from './site-inventories.ts';
+import type { MachinesAnswer, SiteMachines } from './site-machines.ts';
 import type { SiteMirrors } from './site-mirrors.ts';
+import type { SiteRacks } from './site-racks.ts';
 import type { SiteRecovery } from './site-recovery.ts';
 import type { SiteStatusWriter } from './site-status.ts';
-import { type CheckedSyncRequest, parseSyncRequest, syncBodyLimitBytes } from './sync-request.ts';
+import {
+  type CheckedSyncRequest,
+  heldBodyLimitBytes,
+  parseSyncRequest,
+  syncBodyLimitBytes,
+} from './sync-request.ts';
 
 export interface SyncEndpointOptions {
   readonly fleet: FleetStore;
@@ -34,6 +41,8 @@ export interface SyncEndpointOptions {
   readonly recovery: SiteRecovery;
   readonly inventories: SiteInventories;
   readonly mirrors: SiteMirrors;
+  readonly racks: SiteRacks;
+  readonly machines: SiteMachines;
   readonly links: Pick<SiteLinks, 'isWanted' | 'told'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -48,6 +57,10 @@ const maxResendDelaySeconds = 60;
 const wokenAtOnce = 32;
 /** The answer that asked may have been lost. */
 const askAgainMilliseconds = 600_000;
+/** Before a state is sent again that was too large to be read beside another. */
+const restAfterStateSeconds = 5;
+/** Before the rest of the reports of machines, when they were too many at once. */
+const restAfterPartSeconds = 5;
 /** Of the wait after a site has reported. */
 const shortestWaitSeconds = 10;
 
@@ -56,6 +69,8 @@ export class SyncEndpoint {
   readonly #o: SyncEndpointOptions;
   readonly #log: Logger;
   readonly #woken = new Limiter(wokenAtOnce);
+  /** A large body is on its way; one at a time, for it is held in memory. */
+  #readsState = false;
   /** Per site: for which pair of digests all reports were asked, so a difference that stays is seldom asked for. */
   readonly #askedReports = new Map<string, { pair: string; time: number }>();
   /** Per site: when it brought reports last, while that is less than a whole wait ago. */
@@ -70,7 +85,7 @@ export class SyncEndpoint {
 
   async handle(exchange: HttpExchange, place: Place): Promise<void> {
     const agent = await this.#o.authentication.authenticate(exchange.header('authorization'));
-    const body = await place.outside(() => exchange.readBody(syncBodyLimitBytes));
+    const body = await place.outside(() => this.#readBody(exchange, agent));
     checkBodyHash(agent.claims, body);
     const request = parseSyncRequest(parseJsonBody(body));
     const poll = this.#o.polls.open(agent.site.metadata.name, exchange.gone);
@@ -80,6 +95,22 @@ export class SyncEndpoint {
       exchange.answer({ code: 200, ...(await encodeAnswer(response, exchange)), isLast });
     } finally {
       poll.close();
+    }
+  }
+
+  async #readBody(exchange: HttpExchange, { site }: AuthenticatedAgent): Promise<Buffer> {
+    const isLarge = Number(exchange.header('content-length') ?? 0) > syncBodyLimitBytes;
+    if (!isLarge || !this.#o.recovery.awaitsState(site)) return exchange.readBody(syncBodyLimitBytes);
+    if (this.#readsState) {
+      const retryAfterSeconds = restAfterStateSeconds * (1 + this.#o.random());
+      const message = 'another site sends what it follows at this moment: send it again a little later';
+      throw new StatusError('ServiceUnavailable', message, { details: { retryAfterSeconds } });
+    }
+    this.#readsState = true;
+    try {
+      return await exchange.readBody(heldBodyLimitBytes);
+    } finally {
+      this.#readsState = false;
     }
   }
 
@@ -93,6 +124,8 @@ export class SyncEndpoint {
     this.#o.acts.forget(site);
     this.#o.inventories.forget(site);
     this.#o.mirrors.forget(site);
+    this.#o.racks.forget(site);
+    this.#o.machines.forget(site);
   }
 
   async #converse({ agent, request, poll, place }: Conversation): Promise<SyncResponse> {
@@ -108,6 +141,8 @@ export class SyncEndpoint {
     const asksInventory = await this.#saveInventory(agent, request);
     const { mirrors } = request;
     const asksMirrors = mirrors === undefined ? [] : await this.#o.mirrors.take(agent.key, mirrors);
+    await this.#o.racks.take(agent.site, agent.key, request);
+    const machines = await this.#o.machines.take(agent, request, summary);
     let isBehind: boolean | undefined;
     if (this.#o.recovery.concerns(agent.site, request)) {
       isBehind = await this.#o.recovery.receive(agent.key, request);
@@ -115,7 +150,7 @@ export class SyncEndpoint {
       this.#askedReports.delete(name);
       summary = await this.#o.states.freshSummary(agent.key.site, agent.key.siteUid);
     }
-    const said = { agent, request, ackActs, asksInventory, asksMirrors };
+    const said = { agent, request, ackActs, asksInventory, asksMirrors, machines };
     const first = { ...said, summary, ...(isBehind === undefined ? {} : { isBehind }) };
     let response = await this.#respondIfDue({ ...first, outcome: 'changed' });
     if (response === undefined) place.giveBack();
@@ -159,14 +194,17 @@ export class SyncEndpoint {
       request.site !== undefined ||
       request.inventory !== undefined ||
       request.mirrors !== undefined ||
+      request.rack !== undefined ||
+      request.machines !== undefined ||
       request.inventoryFault !== undefined;
     const asksLink = this.#o.links.isWanted(agent.key.site);
-    const isDue = outcome !== 'changed' || hasSent || isUrgent(offer) || asksReports || asksState || asksLink;
+    const asksAny = asksReports || asksState || asksLink || look.machines.asksAll;
+    const isDue = outcome !== 'changed' || hasSent || isUrgent(offer) || asksAny;
     return isDue ? this.#respond({ ...look, offer, asksReports, asksState }) : undefined;
   }
 
   async #respond(answer: DueLook): Promise<SyncResponse> {
-    const { agent, request, summary, offer, outcome, ackActs } = answer;
+    const { agent, request, summary, offer, outcome, ackActs, machines } = answer;
     const name = agent.key.site;
     const hasState = offer === 'Full' || offer === 'Difference' || offer === 'Refused';
     const isEnded = outcome === 'superseded' || outcome === 'closing' || outcome === 'gone';
@@ -185,10 +223,21 @@ export class SyncEndpoint {
       ...(this.#asksLink(name, isEnded) ? { openLink: true } : {}),
       ...(answer.asksInventory ? { sendInventory: true } : {}),
       ...(answer.asksMirrors.length > 0 ? { sendMirrors: [...answer.asksMirrors] } : {}),
+      ...(machines.acknowledged > 0 ? { ackMachines: machines.acknowledged } : {}),
+      ...(machines.asksAll ? { sendAllMachines: true } : {}),
       ackSeq: Math.max(summary.reportSeq, ...request.reports.map((r) => r.seq)),
       ...(answer.asksReports ? { sendAllReports: true } : {}),
-      retryAfterSeconds: answer.asksState && !isEnded ? 0 : this.#retryAfterSeconds(name, outcome, state),
+      retryAfterSeconds: this.#restSeconds(answer, { isEnded, state }),
     };
+  }
+
+  #restSeconds(
+    { agent, outcome, asksState, machines }: DueLook,
+    { isEnded, state }: { isEnded: boolean; state: SyncResponse['state'] },
+  ): number {
+    if (asksState && !isEnded) return 0;
+    const seconds = this.#retryAfterSeconds(agent.key.site, outcome, state);
+    return machines.isPartial ? Math.max(restAfterPartSeconds, seconds) : seconds;
   }
 
   /** An answer that ends a poll may be for a stranger, or for nobody. */
@@ -307,6 +356,7 @@ interface Look {
   readonly asksInventory: boolean;
   /** Uids of mirrors. */
   readonly asksMirrors: readonly string[];
+  readonly machines: MachinesAnswer;
   /** As found out by this very request; absent: what the Site says. */
   readonly isBehind?: boolean;
 }

@@ -2,12 +2,16 @@ import type { AgentInfo, EnrollRequest, SyncRequest } from '@selvedge/api';
 import { BodyReader } from './body-reader.ts';
 import { parseHeldState } from './parse-held-state.ts';
 import { parseInventory } from './parse-inventory.ts';
+import { parseMachineReports, type ParsedMachineReports } from './parse-machines.ts';
 import { parseMirrorReports } from './parse-mirrors.ts';
+import { parseRackReport } from './parse-rack-report.ts';
 import { digestRule, parseReport } from './parse-report.ts';
 import { parseActs, parseSiteReport } from './parse-site-report.ts';
 
 /** Largest body of `POST /sync/v1`. */
 export const syncBodyLimitBytes = 1_048_576;
+/** The same, of a site that was asked for the state that it follows: the orders of all its machines are in it. */
+export const heldBodyLimitBytes = 16_777_216;
 /** Largest body of `POST /gateway/v1/enroll`. */
 export const enrollBodyLimitBytes = 16_384;
 
@@ -22,10 +26,12 @@ export interface CheckedSyncRequest extends SyncRequest {
   readonly heldFault?: string;
   /** Why `inventory` is not there though it was sent. */
   readonly inventoryFault?: string;
+  /** Of `machines`, those that cannot be taken. */
+  readonly machineFaults?: ParsedMachineReports['faults'];
 }
 
 /**
- * Checks a sync request; throws Invalid with every faulty field. Only `held` and `inventory` are left out when they are faulty: an agent
+ * Checks a sync request; throws Invalid with every faulty field. Only `held`, `inventory` and single `machines` are left out when they are faulty: an agent
  * may follow a state from before an upgrade, or run in a cluster that nobody thought of, and has to be heard all the same.
  */
 export function parseSyncRequest(body: unknown): CheckedSyncRequest {
@@ -66,10 +72,28 @@ export function parseSyncRequest(body: unknown): CheckedSyncRequest {
     ...(fields['mirrors'] === undefined
       ? {}
       : { mirrors: parseMirrorReports(reader, fields['mirrors'], 'mirrors') }),
+    ...parseRack(reader, fields),
     ...(fields['held'] === undefined ? {} : checkHeld(fields['held'])),
   };
   reader.finish();
   return request;
+}
+
+function parseRack(
+  reader: BodyReader,
+  fields: Readonly<Record<string, unknown>>,
+): Pick<CheckedSyncRequest, 'rack' | 'machines' | 'machinesDigest' | 'machineFaults'> {
+  const rack = reader.optionalObject(fields['rack'], 'rack');
+  const digest = reader.optionalString(fields['machinesDigest'], 'machinesDigest', digestRule);
+  const parsed =
+    fields['machines'] === undefined
+      ? undefined
+      : parseMachineReports(reader, fields['machines'], 'machines');
+  return {
+    ...(rack === undefined ? {} : { rack: parseRackReport(reader, rack, 'rack') }),
+    ...(digest === undefined ? {} : { machinesDigest: digest }),
+    ...(parsed === undefined ? {} : { machines: [...parsed.reports], machineFaults: parsed.faults }),
+  };
 }
 
 function checkHeld(value: unknown): Pick<CheckedSyncRequest, 'held' | 'heldFault'> {

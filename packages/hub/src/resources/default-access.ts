@@ -2,6 +2,11 @@ import {
   applications,
   deliveries,
   enrollmentTokens,
+  machineClaims,
+  machineImages,
+  machines,
+  machineScripts,
+  machineTags,
   registryCredentials,
   releases,
   rollouts,
@@ -21,6 +26,12 @@ const tokenText = `${enrollmentTokens.plural}/token`;
 const siteProxy = `${sites.plural}/proxy`;
 const mirrorVerb = 'mirror';
 const siteExport = `${sites.plural}/export`;
+/** A terminal on the machine itself, whatever runs there. */
+const machineConsole = `${machines.plural}/console`;
+const machineKinds = [machines, machineImages, machineClaims, machineTags, machineScripts].map(
+  ({ plural }) => plural,
+);
+const statusOfMachines = machineKinds.map((plural) => `${plural}/status`);
 const applicationParts = [applications.plural, `${applications.plural}/status`];
 const made = [releases, rollouts, deliveries].map((ref) => ref.plural);
 const statusOfMade = [`${releases.plural}/status`, `${rollouts.plural}/status`];
@@ -39,6 +50,7 @@ export const hubDefaultAccess: DefaultAccess = {
         allow(readVerbs, group, [...made, ...statusOfMade]),
         // Of no namespace: counts where the role is given everywhere.
         allow(readVerbs, group, [sites.plural, `${sites.plural}/status`]),
+        allow(readVerbs, group, [...machineKinds, ...statusOfMachines]),
       ],
       { aggregateTo: 'view' },
     ),
@@ -90,6 +102,23 @@ export const hubDefaultAccess: DefaultAccess = {
     clusterRole('selvedge:site-secrets-mirrorer', [
       allow([mirrorVerb, 'mirror-secrets'], group, [sites.plural]),
     ]),
+    clusterRole('selvedge:machine-viewer', [allow(readVerbs, group, [...machineKinds, ...statusOfMachines])]),
+    // Works with the machines that are there: no data is lost by it, no new code runs as root on them, nothing of their disks is read.
+    clusterRole('selvedge:machine-operator', [
+      allow(readVerbs, group, [...machineKinds, ...statusOfMachines]),
+      allow(['update', 'patch'], group, [machines.plural]),
+      allow(writeVerbs, group, [machineClaims.plural]),
+    ]),
+    clusterRole('selvedge:machine-admin', [
+      allow([...readVerbs, ...writeVerbs], group, machineKinds),
+      allow(readVerbs, group, statusOfMachines),
+      allow(['update'], group, [`${machineClaims.plural}/finalizers`, `${machines.plural}/finalizers`]),
+      allow(['wipe'], group, [machines.plural]),
+      allow(['get', 'create'], group, [machineConsole]),
+    ]),
+    // Consents that what is on the disks of machines is lost: spec.wipeConsent, spec.release.erase.
+    clusterRole('selvedge:machine-wiper', [allow(['wipe'], group, [machines.plural])]),
+    clusterRole('selvedge:machine-console', [allow(['get', 'create'], group, [machineConsole])]),
     clusterRole('selvedge:site-reader', [allow(['get'], group, [siteProxy])]),
     // Also exec, attach and port-forward: what upgrades needs `create`. Of no namespace: counts where the role is given everywhere.
     clusterRole(

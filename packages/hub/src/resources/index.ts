@@ -17,13 +17,18 @@ import { deliveryDefinition } from './delivery-definition.ts';
 import { enrollmentTokenDefinition, type IssueToken } from './enrollment-token-definition.ts';
 import { groupEventDefinition } from './event-definition.ts';
 import { FleetView, type FleetViewOptions } from './fleet-view.ts';
+import { machineClaimDefinition } from './machine-claim-definition.ts';
+import { machineDefinition, type MachineOptions } from './machine-definition.ts';
+import { machineImageDefinition } from './machine-image-definition.ts';
+import { machineScriptDefinition } from './machine-script-definition.ts';
+import { machineTagDefinition } from './machine-tag-definition.ts';
 import { registryCredentialDefinition } from './registry-credential-definition.ts';
 import { releaseDefinition } from './release-definition.ts';
 import { rolloutDefinition } from './rollout-definition.ts';
 import { serviceDefinition } from './service-definition.ts';
 import { siteDefinition } from './site-definition.ts';
 
-export interface HubResourceOptions extends FleetViewOptions {
+export interface HubResourceOptions extends FleetViewOptions, MachineOptions {
   readonly issueEnrollmentToken: IssueToken;
   /** What actions write with, as the hub itself; asked for only once the API server is there. */
   readonly client: () => ObjectClient;
@@ -62,6 +67,11 @@ export function hubResourceDefinitions(
     releaseDefinition(options),
     rolloutDefinition,
     registryCredentialDefinition,
+    machineDefinition(options),
+    machineImageDefinition,
+    machineClaimDefinition,
+    machineTagDefinition,
+    machineScriptDefinition,
     deliveryDefinition(view),
   ];
 }

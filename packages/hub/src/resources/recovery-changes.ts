@@ -1,19 +1,46 @@
 import type { Site } from '@selvedge/api';
 import type { DeliveryRow } from '@selvedge/store';
+import type { MachineDifference } from '../machines/machine-differences.ts';
 
 export type RecoveryAction = NonNullable<NonNullable<Site['status']>['recovery']>['action'];
 export type FollowedApplication = NonNullable<
   NonNullable<Site['status']>['hubBehind']
 >['applications'][number];
 
+/** What the site follows, as far as `recoveryChanges` has to know it. */
+export interface Followed {
+  readonly applications: readonly FollowedApplication[];
+  /** Those of which its rack was told something else than the hub has. */
+  readonly machines?: readonly MachineDifference[];
+}
+
 export const maxRecoveryChanges = 100;
+/** The rest is for applications. */
+const maxMachineLines = 50;
 
 /**
- * What `adopt` or `override` means for a site that is ahead of the hub, a line for people per application. Pure.
- * @param followed what the site is to run by the state that it follows.
+ * What `adopt` or `override` means for a site that is ahead of the hub, a line for people per application and machine. Machines come first: what is done to them cannot be
+ * undone. Pure.
  * @param rows what the hub has of the site.
  */
 export function recoveryChanges(
+  action: RecoveryAction,
+  { applications, machines = [] }: Followed,
+  rows: readonly DeliveryRow[],
+): string[] {
+  return [
+    ...machines.slice(0, maxMachineLines).map((machine) => machineLine(action, machine)),
+    ...(machines.length > maxMachineLines ? [`and ${machines.length - maxMachineLines} more machines`] : []),
+    ...applicationLines(action, applications, rows),
+  ].slice(0, maxRecoveryChanges);
+}
+
+function machineLine(action: RecoveryAction, { name, followed, wanted }: MachineDifference): string {
+  if (action === 'Override') return `machine ${name}: the rack was told ${followed}; it is told ${wanted}`;
+  return `machine ${name}: the rack was told ${followed}, the hub has ${wanted}: it is left as it is (spec.protected) until somebody has put its spec right and takes the protection away`;
+}
+
+function applicationLines(
   action: RecoveryAction,
   followed: readonly FollowedApplication[],
   rows: readonly DeliveryRow[],
@@ -27,12 +54,10 @@ export function recoveryChanges(
   );
   const names = [...new Set([...theirs.keys(), ...own.keys()])].sort();
   const tell = action === 'Adopt' ? adoptedLine : overriddenLine;
-  return names
-    .flatMap((name) => {
-      const line = tell({ name, theirs: theirs.get(name), own: own.get(name), isRemoved: removed.has(name) });
-      return line === undefined ? [] : [line];
-    })
-    .slice(0, maxRecoveryChanges);
+  return names.flatMap((name) => {
+    const line = tell({ name, theirs: theirs.get(name), own: own.get(name), isRemoved: removed.has(name) });
+    return line === undefined ? [] : [line];
+  });
 }
 
 interface Compared {

@@ -44,7 +44,7 @@ export async function requestRecovery(
           requestedBy: user,
           requestedTime: options.clock.now().toISOString(),
           message: messageFor(site),
-          ...(known === undefined ? {} : { changes: recoveryChanges(action, known.applications, rows) }),
+          ...(known === undefined ? {} : { changes: recoveryChanges(action, known, rows) }),
         },
       },
     };

@@ -10,10 +10,12 @@ import type { AdmissionContext } from '@selvedge/apiserver';
 
 type Asking = Pick<AdmissionContext, 'user' | 'authorizer'>;
 
-/** Where an object names a Secret or ConfigMap of its namespace: `spec.secrets[0].name`, `till-keys`. */
+/** Where an object names a Secret or ConfigMap: `spec.secrets[0].name`, `till-keys`. */
 export interface SecretMention {
   readonly path: string;
   readonly name: string;
+  /** Absent: that of the object. */
+  readonly namespace?: string;
 }
 
 /**
@@ -43,9 +45,10 @@ function requireAccess(
   asked: { readonly mentions: readonly SecretMention[]; readonly ref: ResourceRef; readonly kind: string },
   { user, authorizer }: Asking,
 ): void {
-  const { name, namespace = '' } = object.metadata;
+  const { name } = object.metadata;
   const { group, version, plural: resource } = asked.ref;
   for (const mention of asked.mentions) {
+    const { namespace = object.metadata.namespace ?? '' } = mention;
     const wanted = { verb: 'get', group, version, resource, namespace, name: mention.name };
     if (authorizer.decide(user, wanted).allowed) continue;
     throw new StatusError(

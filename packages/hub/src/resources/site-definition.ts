@@ -19,6 +19,7 @@ import { type FleetView, withStatus } from './fleet-view.ts';
 import { requestRecovery, type RecoveryOptions } from './request-recovery.ts';
 import { validateDepot } from './validate-depot.ts';
 import { validateNodeGroups } from './validate-node-groups.ts';
+import { validateRack } from './validate-rack.ts';
 import { validateDuration } from './validate-strategy.ts';
 import { validateWindows } from './validate-windows.ts';
 
@@ -121,14 +122,21 @@ const attentionConditions: readonly (readonly [type: string, status: Condition['
   ['RemovalRefused', 'True'],
   ['RemovalHeld', 'True'],
   ['KeyRevoked', 'True'],
+  ['RackReady', 'False'],
   ['Held', 'True'],
 ];
+
+/** Where the type says the opposite of what asks for a look. */
+const attentionNames: Readonly<Record<string, string>> = {
+  DesiredStateAccepted: 'StateRefused',
+  RackReady: 'RackNotReady',
+};
 
 function attention({ status }: Site): string | undefined {
   const found = attentionConditions.filter(([type, faulty]) =>
     status?.conditions?.some((c) => c.type === type && c.status === faulty),
   );
-  const names = found.map(([type]) => (type === 'DesiredStateAccepted' ? 'StateRefused' : type));
+  const names = found.map(([type]) => attentionNames[type] ?? type);
   return names.length === 0 ? undefined : names.join(',');
 }
 
@@ -154,6 +162,7 @@ function validateSite({ metadata, spec }: Site): FieldError[] {
   errors.push(...validateWindows(spec ?? {}, 'spec'));
   errors.push(...validateNodeGroups(spec?.nodeGroups, 'spec.nodeGroups'));
   errors.push(...validateDepot(spec?.depot, 'spec.depot'));
+  errors.push(...validateRack(spec?.rack, 'spec.rack'));
   for (const name of Object.keys(spec?.variables ?? {})) {
     if (!isVariableName(name)) {
       errors.push(

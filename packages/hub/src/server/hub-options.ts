@@ -131,6 +131,13 @@ export function localUrl(options: ResolvedHubOptions, port: number): string {
   return `https://${forUrl(isWildcard(options.host) ? '127.0.0.1' : options.host)}:${port}`;
 }
 
+/** `host:port` by which the hub's own registry may be called: by what it is advertised as, and by what its certificate names. */
+export function ownRegistries(options: ResolvedHubOptions, port: number): string[] {
+  const advertised = hubUrls(options, port).map((url) => new URL(url).host);
+  const named = certificateNames(options).map((name) => `${forUrl(name)}:${port}`);
+  return [...new Set([...advertised, ...named])];
+}
+
 /** DNS names and addresses that the server certificate has to cover. */
 export function certificateNames(options: ResolvedHubOptions): string[] {
   const advertised = options.advertise.map((url) => url.hostname.replace(/^\[|\]$/g, ''));

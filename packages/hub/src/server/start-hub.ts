@@ -1,5 +1,5 @@
 import type { ObjectClient } from '@selvedge/api';
-import { createApiServer, startHttpsServer } from '@selvedge/apiserver';
+import { type ConnectSubresource, createApiServer, startHttpsServer } from '@selvedge/apiserver';
 import type { FleetStore } from '@selvedge/store';
 import { startStoreUpkeep } from '../backup/store-upkeep.ts';
 import { ExportEndpoint } from '../carry/export-endpoint.ts';
@@ -8,11 +8,12 @@ import { runTokenSecretController, startControllers } from '../controllers/index
 import { openRegistryLogins } from '../credentials/open-registry-logins.ts';
 import { SealedValues } from '../credentials/sealed-values.ts';
 import { tokenIssuer } from '../gateway/enrollment-token-text.ts';
-import { startGateway } from '../gateway/gateway.ts';
+import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { lockDataDirectory } from '../identity/data-lock.ts';
 import { openHubIdentity } from '../identity/hub-identity.ts';
 import { openPrivateDirectory } from '../identity/private-file.ts';
 import { watchFiles } from '../identity/watch-files.ts';
+import { machineConsole } from '../link/machine-console.ts';
 import { HubRegistry } from '../registry/hub-registry.ts';
 import { hubDefaultAccess, hubResourceDefinitions } from '../resources/index.ts';
 import { openHubAuthentication } from './hub-authentication.ts';
@@ -21,6 +22,7 @@ import {
   type HubOptions,
   hubUrls,
   localUrl,
+  ownRegistries,
   type ResolvedHubOptions,
   resolveHubOptions,
 } from './hub-options.ts';
@@ -32,6 +34,7 @@ import { listenError } from './listen-error.ts';
 import { addLinkMetrics } from './link-metrics.ts';
 import { addFleetMetrics } from './fleet-metrics.ts';
 import { ecrAccess } from './ecr-options.ts';
+import { addMachineMetrics } from './machine-metrics.ts';
 import { openAuditLog } from './open-audit-log.ts';
 import { openHubStore } from './open-hub-store.ts';
 import { openHubImages } from './registry-options.ts';
@@ -104,6 +107,10 @@ async function startParts(
     random,
   });
   const images = openHubImages(options.registries, { logins, own: registry.own, clock, logger });
+  const siteProxy: ConnectSubresource = { connect: (request) => gateway.link.connect(request) };
+  // Until there is a gateway nobody was heard.
+  let machinesHeldAt: Gateway['machinesHeldAt'] = () => undefined;
+  let findSite: Gateway['findSite'] = () => undefined;
   const definitions = hubResourceDefinitions({
     fleet,
     objects: store.objects,
@@ -111,7 +118,10 @@ async function startParts(
     connectedWithinSeconds,
     issueEnrollmentToken: tokenIssuer({ identity, clock, hubUrls: () => advertised }),
     client: () => api.client(gatewayUser),
-    siteProxy: { connect: (request) => gateway.link.connect(request) },
+    siteProxy,
+    machinesHeldAt: (site) => machinesHeldAt(site),
+    findSite: (site) => findSite(site),
+    machineConsole: machineConsole({ client: () => api.client(gatewayUser), siteProxy }),
     siteExport: new ExportEndpoint({
       client: () => api.client(gatewayUser),
       exporter: new SiteExporter({
@@ -167,6 +177,9 @@ async function startParts(
   const sourceCounts = new SourceCounts();
   // Of the hubs on one database only one runs controllers; the others wait for it to go.
   const stopControllers = new AbortController();
+  // Known with the port; a hub that does not come so far lets its controllers go.
+  const registryNames = Promise.withResolvers<readonly string[]>();
+  stopControllers.signal.addEventListener('abort', () => registryNames.resolve([]));
   const controllers = store.whileLeading(stopControllers.signal, (signal) => {
     const client = api.client(controllersUser);
     const { removalLimits } = options;
@@ -180,6 +193,7 @@ async function startParts(
       logger,
       connectedWithinSeconds,
       removalLimits,
+      ownRegistries: () => registryNames.promise,
       signal,
       ...sealing,
     };
@@ -214,12 +228,15 @@ async function startParts(
     maxInWork: options.maxInWork,
   });
   started.defer(() => gateway.close());
+  machinesHeldAt = (site) => gateway.machinesHeldAt(site);
+  findSite = (site) => gateway.findSite(site);
   addFleetMetrics(api.metrics.registry, {
     fleet,
     clock,
     connectedWithinSeconds,
     gateway,
   });
+  addMachineMetrics(api.metrics.registry, { gateway });
   addRegistryMetrics(api.metrics.registry, registry.counts);
   addLinkMetrics(api.metrics.registry, gateway.link);
   addSourceMetrics(api.metrics.registry, sourceCounts);
@@ -255,6 +272,7 @@ async function startParts(
   started.defer(() => api.drain(serving.shutdownDelayMs));
 
   advertised = hubUrls(options, listener.port);
+  registryNames.resolve(ownRegistries(options, listener.port));
   const url = localUrl(options, listener.port);
   const writeKubeconfig = () => identity.writeAdminKubeconfig(tls.access(url));
   const kubeconfigPath = await writeKubeconfig();

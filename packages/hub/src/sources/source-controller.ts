@@ -1,4 +1,4 @@
-import { type Application, isStatusError } from '@selvedge/api';
+import { type Application, applications, isStatusError } from '@selvedge/api';
 import {
   type KeySource,
   keyOfObject,
@@ -103,20 +103,21 @@ async function reconcile(work: Work, key: string): Promise<ReconcileResult> {
   const known = { now: ctx.clock.now(), isPresent: isWell(application) && !isLacking };
   const secondsLeft = reader.isWatched ? 0 : looks.secondsLeft(key, application, known);
   const isDue = secondsLeft === 0 || (isLacking && !hasFailed(application));
+  let looked = application;
   if (isDue) {
     const { namespace = '' } = application.metadata;
     const underWay = work.underWay.get(namespace) ?? 0;
     if (underWay >= concurrencyOfNamespace) return { requeueAfterSeconds: turnSeconds };
     work.underWay.set(namespace, underWay + 1);
     try {
-      await look(work, { key, application, reader, kind, isLacking });
+      looked = await lookAtNewest(work, { key, application, reader, kind });
     } finally {
       work.underWay.set(namespace, (work.underWay.get(namespace) ?? 1) - 1);
     }
   }
   const seconds = reader.isWatched
     ? Infinity
-    : looks.secondsLeft(key, application, { ...known, now: ctx.clock.now() });
+    : looks.secondsLeft(key, looked, { ...known, now: ctx.clock.now() });
   return Number.isFinite(seconds) ? { requeueAfterSeconds: Math.max(seconds, 0.1) } : 'done';
 }
 
@@ -126,6 +127,20 @@ interface Look {
   readonly reader: SourceReader;
   readonly kind: ReadSourceKind;
   readonly isLacking: boolean;
+}
+
+/**
+ * The copy in memory may not have heard yet of what the last look wrote: a chart would be rendered again, with other random passwords, or the
+ * older rendering written over the newer. Resolves to what was looked at.
+ */
+async function lookAtNewest(work: Work, at: Omit<Look, 'isLacking'>): Promise<Application> {
+  const { reader, application, kind } = at;
+  const newest = await work.ctx.client.find<Application>(applications, application.metadata);
+  // What became of it is an event of its own.
+  if (newest?.metadata.uid !== application.metadata.uid || newest === undefined) return application;
+  if (newest.metadata.deletionTimestamp !== undefined || sourceKindOf(newest) !== kind) return application;
+  await look(work, { ...at, application: newest, isLacking: reader.isLacking?.(newest) === true });
+  return newest;
 }
 
 async function look(work: Work, at: Look): Promise<void> {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Application, type ApplicationStatus, applications, type Site, sites } from '@selvedge/api';
 import { sha256Digest } from '@selvedge/api/node';
+import { rackSpec } from '../../gateway/testing/machine-reports.ts';
+import { withCondition } from '../../rollout/conditions.ts';
 import { TestHub } from '../testing/test-hub.ts';
 
 const hour = 3_600_000;
@@ -47,6 +49,52 @@ test('content that nothing names is found by one reading of the fleet, however m
   const busy = await hourOf();
   assert.ok(busy.rows - quiet.rows <= 2, `${quiet.rows} readings of all rows, then ${busy.rows}`);
   assert.ok(busy.lists - quiet.lists <= 6, `${quiet.lists} lists, then ${busy.lists}`);
+});
+
+test('a script stays as a rack was told of it, while newer orders are held back from it', async () => {
+  await using hub = await TestHub.start();
+  await hub.addSite('lab', { spec: { rack: rackSpec } });
+  await hub.addSites('shop-1');
+  const told = await hub.eventually(async () => {
+    const { policy } = await hub.fleet.siteState('lab');
+    assert.ok(policy.rack);
+    return { ...policy, rack: policy.rack };
+  });
+  const time = hub.clock.now().toISOString();
+  await hub.eventually(async () => {
+    const site = await hub.client.get<Site>(sites, { name: 'lab' });
+    const { uid: siteUid = '' } = site.metadata;
+    const key = { site: 'lab', siteUid, publicKey: 'k', fingerprint: 'f', tokenUid: 't', enrolledAt: time };
+    await hub.fleet.addSiteKey(key);
+    const behind = {
+      type: 'HubBehind',
+      status: 'True',
+      reason: 'StateIsOlder',
+      message: 'restored',
+    } as const;
+    const conditions = withCondition(site.status?.conditions ?? [], behind, time);
+    await hub.client.updateStatus<Site>(sites, { ...site, status: { ...site.status, conditions } });
+  });
+  const script = await putContent(hub, 'as it was');
+  const metadata = {
+    name: 'burn-in',
+    type: 'Testing',
+    hardwareType: 'Node',
+    parallel: 'Disabled',
+    timeoutSeconds: 60,
+    tags: [],
+    forHardware: [],
+    mayReboot: false,
+  } as const;
+  const scripts = [{ name: 'burn-in', digest: script, metadata }];
+  await hub.fleet.setSiteSettings('lab', {
+    variables: {},
+    policy: { ...told, rack: { ...told.rack, scripts } },
+  });
+  const left = await putContent(hub, 'left over');
+  await hub.pass(hour);
+  await hub.eventually(async () => assert.equal(await hub.fleet.hasBlob(left), false));
+  assert.equal(await hub.fleet.hasBlob(script), true);
 });
 
 test('what a source gave and what a mirrored site has brought stays', async () => {

@@ -1,4 +1,14 @@
-import { type Application, applications, type Release, releases, type Site, sites } from '@selvedge/api';
+import {
+  type Application,
+  applications,
+  type MachineScript,
+  machineScripts,
+  type Release,
+  releases,
+  type Site,
+  sites,
+} from '@selvedge/api';
+import { sha256Digest } from '@selvedge/api/node';
 import { type KeySource, runController } from '@selvedge/kube';
 import type { ControllerContext } from '../controller-context.ts';
 import { coalesced, periodic } from '../key-sources.ts';
@@ -61,9 +71,9 @@ function digestsOfDeletedReleases({ informers }: ControllerContext, released: Se
  * of what it could have gone back to.
  */
 function everySoOften({ informers, clock, signal }: ControllerContext): KeySource {
-  const { releases, applications, sites } = informers;
+  const { releases, applications, sites, machineScripts: scripts } = informers;
   const findKeys = async () => {
-    await Promise.all([releases.synced, applications.synced, sites.synced]);
+    await Promise.all([releases.synced, applications.synced, sites.synced, scripts.synced]);
     return ['all content' satisfies Sweep];
   };
   return periodic({ clock, milliseconds: lookMilliseconds, signal, findKeys });
@@ -73,6 +83,7 @@ async function deleteUnused(ctx: ControllerContext, digests: readonly string[]):
   const { informers, fleet, contentLock } = ctx;
   // Most is named, as far as is heard of here.
   const named = namesOf(informers.releases.list(), informers.applications.list(), informers.sites.list());
+  for (const { spec } of informers.machineScripts.list()) named.add(sha256Digest(spec.script));
   const suspects: string[] = [];
   for (const digest of new Set(digests)) {
     if (!named.has(digest) && (await fleet.hasBlob(digest))) suspects.push(digest);
@@ -89,7 +100,7 @@ async function deleteUnused(ctx: ControllerContext, digests: readonly string[]):
   }
 }
 
-/** Everything is read once, from the store: what is heard of lags behind. */
+/** Everything is read from the store: what is heard of lags behind. */
 async function deleteUnneeded(
   { client, fleet, logger }: ControllerContext,
   digests: readonly string[],
@@ -99,13 +110,21 @@ async function deleteUnneeded(
     (await client.list<Application>(applications)).items,
     [],
   );
+  const scripts = await client.list<MachineScript>(machineScripts);
+  for (const { spec } of scripts.items) needed.add(sha256Digest(spec.script));
   // A site that is to run it, or to go back to it, may not have fetched it yet, or may have to fetch it again.
   for (const { phase, digest, terms } of (await fleet.listDeliveries({})).rows) {
     if (phase !== 'Wanted') continue;
     needed.add(digest);
     if (terms.fallback !== undefined) needed.add(terms.fallback.digest);
   }
-  // Last: other hubs take in what mirrored sites bring, and know nothing of the locks.
+  // Newer orders for a rack may be held back: those that it has name texts that its scripts had then.
+  for (const { metadata, spec } of (await client.list<Site>(sites)).items) {
+    if (spec?.rack === undefined) continue;
+    const { policy } = await fleet.siteState(metadata.name);
+    for (const { digest } of policy.rack?.scripts ?? []) needed.add(digest);
+  }
+  // Once more, and last: other hubs take in what mirrored sites bring, and know nothing of the locks.
   for (const digest of namesOf([], [], (await client.list<Site>(sites)).items)) needed.add(digest);
   for (const digest of digests) {
     if (needed.has(digest)) continue;

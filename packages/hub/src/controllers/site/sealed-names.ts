@@ -2,6 +2,8 @@ import {
   findForRepository,
   imageRepository,
   type KubeObject,
+  parseSealedId,
+  type RackOrder,
   type Release,
   type SealedName,
   sealedId,
@@ -11,14 +13,21 @@ import type { KeySource } from '@selvedge/kube';
 import type { DeliveryRow } from '@selvedge/store';
 import { scopesOf } from '../../credentials/open-registry-logins.ts';
 import { credentialVersion } from '../../credentials/sealed-versions.ts';
+import { secretsOfOrder } from '../../machines/rack-order.ts';
 import type { ControllerContext } from '../controller-context.ts';
 
 /** After the fleet could not be read. */
 const retryMilliseconds = 2_000;
 
+/** Names that are in the list so far, and those that the site was told of before. */
+interface Found {
+  readonly before: ReadonlyMap<string, SealedName>;
+  readonly found: Map<string, SealedName>;
+}
+
 /**
- * Which values each site may have (`SitePolicy.sealed`): Secrets that the Applications and Releases of its wanted rows name, and RegistryCredentials
- * that open images of those. From what is in memory and the rows of the site; no value is opened.
+ * Which values each site may have (`SitePolicy.sealed`): Secrets that the Applications and Releases of its wanted rows and the order of its rack name,
+ * and RegistryCredentials that open images of those. From what is in memory and the rows of the site; no value is opened.
  */
 export class SealedNames {
   readonly #ctx: ControllerContext;
@@ -40,12 +49,16 @@ export class SealedNames {
    * Sorted by id. A Secret that is gone stays in the list, with the version that the site has, as long as something there names it:
    * absence takes nothing from a site.
    */
-  async find({ metadata, status }: Site): Promise<readonly SealedName[]> {
-    if (status?.agent?.sealingKey === undefined || !this.#areUsed()) return [];
+  async find({ metadata, status }: Site, rack: RackOrder | undefined): Promise<readonly SealedName[]> {
+    const areUsed = this.#areUsed();
+    if (status?.agent?.sealingKey === undefined || (!areUsed && rack === undefined)) return [];
     const { rows, policy } = await this.#ctx.fleet.siteState(metadata.name);
     const before = new Map((policy.sealed ?? []).map((name) => [name.id, name]));
     const found = new Map<string, SealedName>();
-    for (const row of rows) if (row.phase === 'Wanted') this.#addForRow(row, { before, found });
+    if (areUsed) {
+      for (const row of rows) if (row.phase === 'Wanted') this.#addForRow(row, { before, found });
+    }
+    if (rack !== undefined) this.#addForRack(rack, { before, found });
     return [...found.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
   }
 
@@ -64,28 +77,48 @@ export class SealedNames {
     ];
   }
 
-  #addForRow(
-    row: DeliveryRow,
-    { before, found }: { before: ReadonlyMap<string, SealedName>; found: Map<string, SealedName> },
-  ): void {
+  #addForRow(row: DeliveryRow, { before, found }: Found): void {
     const { namespace } = row;
-    const { secretVersions } = this.#ctx.informers;
     const releases = this.#releasesOf(row);
     // What a Release says that is not in memory is not known: nothing is taken away for that.
     if (releases.includes(undefined)) {
       for (const name of before.values()) if (name.id.split('/')[1] === namespace) found.set(name.id, name);
     }
-    const add = (id: string, version: string | undefined) => {
-      const name = version === undefined ? before.get(id) : { id, version };
-      if (name !== undefined) found.set(id, name);
-    };
     for (const name of this.#secretsOf(row, releases)) {
-      const id = sealedId({ kind: 'Secret', namespace, name });
-      add(id, secretVersions.find({ namespace, name })?.version);
+      this.#addSecret({ namespace, name }, { before, found });
     }
-    const scopes = this.#ctx.informers.registryCredentials.list(namespace).flatMap(scopesOf);
+    const images = releases.flatMap((release) => release?.spec.images ?? []);
+    this.#addLogins(namespace, images, { before, found });
+  }
+
+  #addForRack(rack: RackOrder, into: Found): void {
+    for (const id of secretsOfOrder(rack)) {
+      const secret = parseSealedId(id);
+      if (secret !== undefined) this.#addSecret(secret, into);
+    }
+    for (const { namespace = 'default', reference } of [...rack.images, ...rack.inspection]) {
+      this.#addLogins(namespace, [reference], into);
+    }
+  }
+
+  /** What is gone keeps the version that the site has. */
+  #add(id: string, version: string | undefined, { before, found }: Found): void {
+    const name = version === undefined ? before.get(id) : { id, version };
+    if (name !== undefined) found.set(id, name);
+  }
+
+  #addSecret({ namespace, name }: { namespace: string; name: string }, into: Found): void {
+    const { secretVersions } = this.#ctx.informers;
+    const id = sealedId({ kind: 'Secret', namespace, name });
+    this.#add(id, secretVersions.find({ namespace, name })?.version, into);
+  }
+
+  /** RegistryCredentials of the namespace that open these images. */
+  #addLogins(namespace: string, images: readonly string[], into: Found): void {
+    const { registryCredentials, secretVersions } = this.#ctx.informers;
+    const scopes = registryCredentials.list(namespace).flatMap(scopesOf);
     if (scopes.length === 0) return;
-    for (const image of releases.flatMap((release) => release?.spec.images ?? [])) {
+    for (const image of images) {
       const repository = imageRepository(image);
       if (repository === undefined) continue;
       const credential = findForRepository(scopes, repository, ({ registry }) => registry)?.credential;
@@ -93,7 +126,7 @@ export class SealedNames {
       const { name } = credential.metadata;
       const versionOf = (secret: string) => secretVersions.find({ namespace, name: secret })?.version;
       const version = credentialVersion(credential, { version: this.#ctx.sealedVersion, versionOf });
-      add(sealedId({ kind: 'RegistryCredential', namespace, name }), version);
+      this.#add(sealedId({ kind: 'RegistryCredential', namespace, name }), version, into);
     }
   }
 

@@ -2,11 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type Condition,
   type MirrorOrder,
+  type RackOrder,
   type Site,
   type SiteConnectivity,
+  type SitePolicy,
   sitePolicy,
   sites,
 } from '@selvedge/api';
+import { sha256Digest } from '@selvedge/api/node';
 import { keysFromInformer, nameOfKey, type ReconcileResult, runController } from '@selvedge/kube';
 import type { Heartbeat } from '@selvedge/store';
 import { removalFinalizer } from '../../removal/removal-finalizer.ts';
@@ -14,10 +17,12 @@ import { connectivityOf, expectedSilenceSeconds } from '../../resources/connecti
 import { isHubBehind } from '../../resources/site-hold.ts';
 import { ShortLived } from '../../resources/short-lived.ts';
 import { withCondition } from '../../rollout/conditions.ts';
+import { explainOversize, hubRegistriesOf, isOversize, rackOrder } from '../../machines/rack-order.ts';
 import { keysFromMirrorOrders, mirrorOrders } from '../../sources/mirror/mirror-orders.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import type { EventFacts } from '../event/event-recorder.ts';
 import { periodic } from '../key-sources.ts';
+import { keysFromRacks } from './rack-sources.ts';
 import { SealedNames } from './sealed-names.ts';
 import { siteConditions } from './site-conditions.ts';
 
@@ -34,6 +39,7 @@ export function runSiteController(ctx: ControllerContext): Promise<void> {
       keysFromInformer(informers.sites),
       ...controller.sealedNames.sources(),
       keysFromMirrorOrders(ctx),
+      ...keysFromRacks(ctx),
       periodic({ clock, milliseconds: lookMilliseconds, signal, findKeys: () => controller.findChanged() }),
     ],
     concurrency: 8,
@@ -99,32 +105,86 @@ class SiteController {
     await this.#checkKey(site);
     if (await this.#clearClaim(site)) return { requeueAfterSeconds: 0 };
     let present = site;
+    let rackFault: string | undefined;
     // A site that follows newer state than the hub's takes none of it until a person decides.
     if (!isHubBehind(site)) {
-      const sealed = await this.sealedNames.find(site);
+      const wanted = this.#rackOrder(site);
+      let rack = wanted;
+      if (wanted !== undefined && isOversize(wanted)) {
+        // All or nothing: with a part of its Machines left out it could not be told which are gone.
+        rack = (await fleet.siteState(name)).policy.rack;
+        rackFault = explainOversize(wanted, rack);
+      }
+      if (rack !== undefined) await this.#putScripts(rack);
+      const sealed = await this.sealedNames.find(site, rack);
       const { labels = {} } = site.metadata;
       const mirrors = mirrorOrders(this.#ctx.informers.applications.list(), site);
+      const policy = sitePolicy(site.spec);
       await fleet.setSiteSettings(name, {
         variables: site.spec?.variables ?? {},
         policy: {
-          ...sitePolicy(site.spec),
+          ...policy,
+          ...(await this.#depotFor(policy, rack)),
           ...(Object.keys(labels).length === 0 ? {} : { labels }),
           ...(sealed.length === 0 ? {} : { sealed }),
           ...(mirrors.length === 0 ? {} : { mirrors }),
+          ...(rack === undefined ? {} : { rack }),
         },
       });
-      present = await this.#forgetMirrors(site, mirrors);
+      present = await this.#forgetUnasked(site, { mirrors, rack: wanted });
     }
-    await this.#writeConditions(await this.#ensureFinalizer(present));
+    await this.#writeConditions(await this.#ensureFinalizer(present), rackFault);
     return 'done';
   }
 
-  /** What the site said of mirrors that nobody asks for any more. */
-  async #forgetMirrors(site: Site, orders: readonly MirrorOrder[]): Promise<Site> {
-    const { mirrors: said = [], ...status } = site.status ?? {};
-    const mirrors = said.filter(({ uid }) => orders.some((order) => order.uid === uid));
-    if (mirrors.length === said.length) return site;
-    const kept = { ...status, ...(mirrors.length === 0 ? {} : { mirrors }) };
+  #rackOrder(site: Site): RackOrder | undefined {
+    // Most sites have none: nothing is listed for them.
+    if (site.spec?.rack === undefined) return undefined;
+    const { machines, machineImages, machineScripts } = this.#ctx.informers;
+    return rackOrder(site, {
+      machines: machines.list(),
+      images: machineImages.list(),
+      scripts: machineScripts.list(),
+    });
+  }
+
+  /** Images of machines may be called by any name of the hub: it is the one that whoever pushed them reaches it by. */
+  async #depotFor({ depot }: SitePolicy, rack: RackOrder | undefined): Promise<Pick<SitePolicy, 'depot'>> {
+    if (rack === undefined || rack.images.length + rack.inspection.length === 0) return {};
+    const own = (await this.#ctx.ownRegistries?.()) ?? [];
+    // A hub that ends before it had its port knows no name of itself.
+    this.#ctx.signal.throwIfAborted();
+    const hubRegistries = hubRegistriesOf(rack, own);
+    return hubRegistries.length === 0 ? {} : { depot: { ...depot, hubRegistries } };
+  }
+
+  /** Before sites are told of them: they ask at once. */
+  async #putScripts({ scripts }: RackOrder): Promise<void> {
+    const { fleet, informers, contentLock } = this.#ctx;
+    for (const { name, digest } of scripts) {
+      const text = informers.machineScripts.find({ name })?.spec.script ?? '';
+      await contentLock.run(digest, async () => {
+        // Another text has come since: it is told of it next.
+        if (sha256Digest(text) !== digest || (await fleet.hasBlob(digest))) return;
+        await fleet.putBlob(digest, Buffer.from(text));
+      });
+    }
+  }
+
+  /** What the site said of mirrors, and of a rack, that nobody asks for any more. */
+  async #forgetUnasked(
+    site: Site,
+    asked: { readonly mirrors: readonly MirrorOrder[]; readonly rack: RackOrder | undefined },
+  ): Promise<Site> {
+    const { mirrors: said = [], rack, ...status } = site.status ?? {};
+    const mirrors = said.filter(({ uid }) => asked.mirrors.some((order) => order.uid === uid));
+    const isRackKept = rack === undefined || asked.rack !== undefined;
+    if (mirrors.length === said.length && isRackKept) return site;
+    const kept = {
+      ...status,
+      ...(mirrors.length === 0 ? {} : { mirrors }),
+      ...(rack === undefined || !isRackKept ? {} : { rack }),
+    };
     return this.#ctx.client.updateStatus<Site>(sites, { ...site, status: kept });
   }
 
@@ -167,16 +227,16 @@ class SiteController {
     return true;
   }
 
-  async #writeConditions(site: Site): Promise<void> {
+  async #writeConditions(site: Site, rackFault: string | undefined): Promise<void> {
     const { client, clock, recorder } = this.#ctx;
     const lastSeenTime = (await this.#heartbeats.get()).get(site.metadata.name)?.lastSeenAt;
-    const facts = { connectivity: this.#connectivity(site, lastSeenTime), lastSeenTime };
+    const facts = { connectivity: this.#connectivity(site, lastSeenTime), lastSeenTime, rackFault };
     const before = site.status?.conditions ?? [];
     const conditions = siteConditions(site, facts, clock.now().toISOString());
     if (isDeepStrictEqual(before, conditions)) return;
     await client.updateStatus(sites, { ...site, status: { ...site.status, conditions } });
-    const event = connectivityEvent(before, conditions);
-    if (event) recorder.record(site, event);
+    const events = [connectivityEvent(before, conditions), rackEvent(before, conditions)];
+    for (const event of events) if (event) recorder.record(site, event);
   }
 
   #connectivity(site: Site, lastSeenTime: string | undefined): SiteConnectivity {
@@ -212,4 +272,13 @@ function connectivityEvent(
     case 'NeverConnected':
       return undefined;
   }
+}
+
+/** That a rack works no more, and that it works again. */
+function rackEvent(before: readonly Condition[], after: readonly Condition[]): EventFacts | undefined {
+  const was = before.find((c) => c.type === 'RackReady');
+  const is = after.find((c) => c.type === 'RackReady');
+  if (is === undefined || was?.reason === is.reason || was === undefined) return undefined;
+  if (is.reason === 'Serving') return { type: 'Normal', reason: 'RackReady', message: is.message };
+  return { type: 'Warning', reason: is.reason, message: is.message };
 }

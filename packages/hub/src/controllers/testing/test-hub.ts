@@ -27,7 +27,7 @@ import {
   serviceAccountDefinition,
   tokenRequestAction,
 } from '@selvedge/apiserver';
-import { type DeliveryRow, type FleetStore, openSqliteStore } from '@selvedge/store';
+import { type DeliveryRow, type FleetStore, type ObjectStore, openSqliteStore } from '@selvedge/store';
 import { FakeClock } from '@selvedge/testkit';
 import type { ImageResolver } from '../../images/image-resolver.ts';
 import { hubResourceDefinitions, sensitiveResources } from '../../resources/index.ts';
@@ -62,6 +62,8 @@ export class TestHub implements AsyncDisposable {
   readonly clock: FakeClock;
   readonly client: ObjectClient;
   readonly fleet: FleetStore;
+  /** Below the API server: what is written here is judged by nobody. */
+  readonly objects: ObjectStore;
   /** For the controllers that are started next. */
   imageResolver: ImageResolver | undefined;
   /** For the controllers that are started next. */
@@ -76,11 +78,13 @@ export class TestHub implements AsyncDisposable {
     clock: FakeClock;
     client: ObjectClient;
     fleet: FleetStore;
+    objects: ObjectStore;
     close: () => Promise<void>;
   }) {
     this.clock = parts.clock;
     this.client = parts.client;
     this.fleet = parts.fleet;
+    this.objects = parts.objects;
     this.#close = parts.close;
   }
 
@@ -115,6 +119,7 @@ export class TestHub implements AsyncDisposable {
       clock,
       client: api.client(user),
       fleet: store.fleet,
+      objects: store.objects,
       close: async () => {
         await api.close();
         await store.close();
@@ -222,7 +227,14 @@ export class TestHub implements AsyncDisposable {
       ...rest,
     };
     const present = await this.client.find<Application>(applications, { namespace: 'shop', name });
-    if (present) return this.client.update<Application>(applications, { ...present, spec: wanted });
+    if (present)
+      return this.client
+        .update<Application>(applications, { ...present, spec: wanted })
+        .catch((error: unknown) => {
+          // A controller wrote its status in between.
+          if (error instanceof StatusError && error.reason === 'Conflict') return this.apply(spec, name);
+          throw error;
+        });
     return this.client.create<Application>(applications, {
       apiVersion: 'selvedge.dev/v1alpha1',
       kind: 'Application',

@@ -72,3 +72,34 @@ test('content with variables is read for each site, which may read what it names
   }
   assert.equal(reads.count, 2);
 });
+
+test('what machines of the site are installed with is read by any name of the hub that the policy says, and by no other', async () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  const reference = (of: string) => `${of}/shop/debian@${digest}`;
+  const mayRead = async (name: string, hubRegistries: string[], namespace = 'shop') => {
+    const image = { name: 'system', architecture: 'amd64' as const, namespace, reference: reference(name) };
+    const rack = {
+      discovery: 'Record' as const,
+      networks: [],
+      inspection: [image],
+      images: [],
+      scripts: [],
+      machines: [],
+    };
+    const policy = { ...defaultSitePolicy, rack, depot: { hubRegistries } };
+    const images = new SiteImages({
+      fleet: {
+        siteState: (site) => Promise.resolve({ site, epoch: 1, variables: {}, policy, rows: [] }),
+        findBlob: () => Promise.resolve(undefined),
+      },
+      content: { findManifest: () => Promise.resolve(undefined) } as never,
+      isOwn: (registry) => registry === host,
+      mayApplicationsRead: (of, repository) => repository.startsWith(`${of}/`),
+    });
+    return images.mayRead('berlin', 'shop/debian', digest);
+  };
+  assert.equal(await mayRead(host, []), true);
+  assert.equal(await mayRead('127.0.0.1:7300', []), false);
+  assert.equal(await mayRead('127.0.0.1:7300', ['127.0.0.1:7300']), true);
+  assert.equal(await mayRead(host, [], 'other'), false);
+});

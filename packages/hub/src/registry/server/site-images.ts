@@ -18,7 +18,7 @@ const dollar = '$'.charCodeAt(0);
 
 /**
  * What the desired state of a site names in this registry: the site's agent may read these images, with all that belongs to them, and nothing
- * else. A name counts only in an application whose namespace may read the repository.
+ * else. A name counts only in an application, or a MachineImage, whose namespace may read the repository.
  */
 export class SiteImages {
   readonly #o: SiteImagesOptions;
@@ -47,16 +47,30 @@ export class SiteImages {
   async #namedIn(site: string, repository: string): Promise<Set<string>> {
     const state = await this.#o.fleet.siteState(site);
     const named = new Set<string>();
+    const add = (image: ImageReference) => {
+      if (image.repository === repository && this.#o.isOwn(image.registry)) named.add(image.reference);
+    };
+    for (const { reference } of this.#imagesOfRack(repository, state)) named.add(reference);
     for (const row of state.rows) {
       if (row.phase !== 'Wanted' || !this.#o.mayApplicationsRead(row.namespace, repository)) continue;
       for (const content of [row.digest, row.terms.fallback?.digest]) {
         if (content === undefined) continue;
-        for (const image of await this.#imagesOf(content, row, state)) {
-          if (image.repository === repository && this.#o.isOwn(image.registry)) named.add(image.reference);
-        }
+        for (const image of await this.#imagesOf(content, row, state)) add(image);
       }
     }
     return named;
+  }
+
+  /** What the site's machines are installed and inspected with; its policy says by which other names it finds the hub's registry. */
+  #imagesOfRack(repository: string, { policy: { rack, depot } }: SiteState): ImageReference[] {
+    return [...(rack?.images ?? []), ...(rack?.inspection ?? [])].flatMap(
+      ({ namespace = 'default', reference }) => {
+        const image = parseImageReference(reference);
+        if (image?.repository !== repository) return [];
+        const isHere = this.#o.isOwn(image.registry) || depot?.hubRegistries?.includes(image.host) === true;
+        return isHere && this.#o.mayApplicationsRead(namespace, repository) ? [image] : [];
+      },
+    );
   }
 
   async #imagesOf(digest: string, row: DeliveryRow, state: SiteState): Promise<readonly ImageReference[]> {
