@@ -6,8 +6,11 @@ import type { CliProcess, CommandContext } from '../program/terminal.ts';
 export interface RemoteCommand {
   /** Of `pods/exec`, below the hub. */
   readonly path: string;
-  readonly container: string;
+  /** Absent where the path leads to no pod. */
+  readonly container?: string;
   readonly command: readonly string[];
+  /** Typed by a person, it ends the session with code 0, and is not sent. */
+  readonly detachByte?: number;
   readonly hasStdin: boolean;
   /** A terminal, if standard input is one. */
   readonly wantsTerminal: boolean;
@@ -36,7 +39,7 @@ export async function runRemoteCommand(
   const session = new CommandSession(webSocket, ctx.process);
   try {
     terminal?.begin((size) => session.resize(size));
-    if (wanted.hasStdin) session.sendInput();
+    if (wanted.hasStdin) session.sendInput(wanted.detachByte);
     return await session.ended;
   } finally {
     session.close();
@@ -45,7 +48,8 @@ export async function runRemoteCommand(
 }
 
 function queryOf({ command, container, hasStdin }: RemoteCommand, isTerminal: boolean): string {
-  const query = new URLSearchParams({ container, stdin: String(hasStdin), stdout: 'true' });
+  const query = new URLSearchParams({ stdin: String(hasStdin), stdout: 'true' });
+  if (container !== undefined) query.set('container', container);
   query.set('stderr', String(!isTerminal));
   query.set('tty', String(isTerminal));
   for (const word of command) query.append('command', word);
@@ -143,13 +147,19 @@ class CommandSession {
     this.#send(channel.resize, Buffer.from(JSON.stringify({ Width: columns, Height: rows })));
   }
 
-  /** Sends what comes in on standard input until it ends; stops reading while the site does not keep up. */
-  sendInput(): void {
+  /**
+   * Sends what comes in on standard input until it ends, or the byte comes that ends the session; stops reading while the site does not keep
+   * up.
+   */
+  sendInput(detachByte?: number): void {
     const { stdin } = this.#process;
     stdin.on('data', (chunk: Buffer | string) => {
+      const bytes = Buffer.from(chunk);
+      const end = detachByte === undefined ? -1 : bytes.indexOf(detachByte);
       stdin.pause();
-      this.#send(channel.stdin, Buffer.from(chunk), () => {
-        if (!this.#isOver) stdin.resume();
+      this.#send(channel.stdin, end === -1 ? bytes : bytes.subarray(0, end), () => {
+        if (end !== -1) this.#end.resolve(0);
+        else if (!this.#isOver) stdin.resume();
       });
     });
     stdin.on('end', () => this.#send(channel.close, Buffer.from([channel.stdin])));

@@ -10,7 +10,10 @@ import { addSourceFlags } from '../hub/source-flags.ts';
 import { addRemovalFlags } from '../hub/removal-flags.ts';
 import { addServingFlags } from '../hub/serving-flags.ts';
 import { addAppCommands } from '../app/add-app-commands.ts';
+import { addDevCommands } from '../dev/add-dev-commands.ts';
 import { addLinkCommands } from '../link/add-link-commands.ts';
+import { addMachineImageCommands } from '../machine-image/add-machine-image-commands.ts';
+import { addMachineCommands } from '../machine/add-machine-commands.ts';
 import { addPlanCommand } from '../plan/add-plan-command.ts';
 import { addRenderCommand } from '../plan/add-render-command.ts';
 import { addRemovalCommands } from '../removal/add-removal-commands.ts';
@@ -59,7 +62,10 @@ export function buildProgram(ctx: CommandContext, exit: (code: number) => void):
   addRolloutCommands(program, ctx, exit);
   addRemovalCommands(program, ctx, exit);
   addSite(program, ctx, exit);
+  addMachineCommands(program, ctx, exit);
+  addMachineImageCommands(program, ctx, exit);
   addLinkCommands(program, ctx, exit);
+  addDevCommands(program, ctx, exit);
   program
     .command('version')
     .description('version of this program')
@@ -106,7 +112,9 @@ function addHub(program: Command, ctx: CommandContext, exit: (code: ExitCode) =>
 function addStatus(program: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {
   program
     .command('status')
-    .description('sites and applications at a glance, problems first; exits 1 when something failed')
+    .description(
+      'sites, applications and machines at a glance, problems first; exits 1 when something failed',
+    )
     .addOption(outputOption())
     .option('-n, --namespace <name>', 'only applications of this namespace')
     .option('-A, --all-namespaces', 'applications of all namespaces (the default)')

@@ -10,6 +10,11 @@ const settleMilliseconds = 300;
 export interface Watched {
   readonly resource: ResourceRef;
   readonly namespace?: string | undefined;
+  /** Only this object. */
+  readonly name?: string;
+  /** Only those, as `kubectl` writes it. */
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
 }
 
 /**
@@ -24,9 +29,17 @@ export async function repeatOnChange(
   const { clock } = ctx.process;
   let markChanged: () => void = () => undefined;
   const stop = new AbortController();
-  const common = { client, clock, logger: createLogger({ level: 'silent' }) };
-  const informers = watched.map(({ resource, namespace }) =>
-    createInformer({ ...common, resource, ...(namespace === undefined ? {} : { namespace }) }),
+  // That it changed is all that has to be known: `show` reads what it needs.
+  const common = { client: client.metadata, clock, logger: createLogger({ level: 'silent' }) };
+  const informers = watched.map(({ resource, namespace, name, labelSelector, fieldSelector }) =>
+    createInformer({
+      ...common,
+      resource,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(labelSelector === undefined ? {} : { labelSelector }),
+      ...(fieldSelector === undefined ? {} : { fieldSelector }),
+      ...(name === undefined ? {} : { fieldSelector: `metadata.name=${name}` }),
+    }),
   );
   const onChange = () => markChanged();
   for (const informer of informers) informer.onChange({ add: onChange, update: onChange, delete: onChange });

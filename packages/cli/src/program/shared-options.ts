@@ -10,9 +10,10 @@ export interface GlobalOptions {
   namespace?: string;
 }
 
-export function outputOption(): Option {
+/** `more`: forms that this command has beside the usual ones. */
+export function outputOption(...more: readonly string[]): Option {
   return new Option('-o, --output <format>', 'form of the answer')
-    .choices(['table', 'json', 'yaml'])
+    .choices(['table', 'json', 'yaml', ...more])
     .default('table');
 }
 

@@ -7,7 +7,10 @@ export interface CliProcess {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & {
+    readonly isTTY?: boolean /** Width of the terminal. */;
+    readonly columns?: number;
+  };
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly clock: Clock;
   /** Fires when the person wants it to stop. */

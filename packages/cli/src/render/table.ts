@@ -45,6 +45,11 @@ function textOf(cell: Cell): string {
   return printable(typeof cell === 'object' ? cell.text : String(cell));
 }
 
+/** Characters that a cell takes on the screen. */
+export function widthOf(cell: Cell): number {
+  return width(textOf(cell));
+}
+
 const graphemes = new Intl.Segmenter();
 
 function width(text: string): number {

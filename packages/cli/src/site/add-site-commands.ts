@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { type DhcpServer, dhcpServers } from '@selvedge/api';
 import type { ExitCode } from '../program/exit-code.ts';
 import {
   collect,
@@ -68,7 +69,25 @@ export function addSite(program: Command, ctx: CommandContext, exit: (code: Exit
       const options = command.optsWithGlobals<GlobalOptions & { yes?: boolean }>();
       exit(await revokeCommand({ ...options, site: name }, ctx));
     });
+  addDhcpSnippets(site, ctx, exit);
   addManifestCommand(site, ctx, exit);
   addArchiveCommands(site, ctx, exit);
   addSiteChanges(site, ctx, exit);
+}
+
+function addDhcpSnippets(site: Command, ctx: CommandContext, exit: (code: ExitCode) => void): void {
+  site
+    .command('dhcp-snippets')
+    .description("what a DHCP server that is there already needs, so that machines boot from the site's rack")
+    .argument('<name>')
+    .addOption(new Option('--server <program>', 'which').choices([...dhcpServers]).default('dnsmasq'))
+    .option('--network <name>', 'network of spec.rack.networks, when there are several')
+    .option('--port <n>', 'port of the rack, when it is not 5248', positiveInteger)
+    .action(async (...[name, , command]: [string, unknown, Command]) => {
+      const { dhcpSnippetsCommand } = await import('./dhcp-snippets-command.ts');
+      const options = command.optsWithGlobals<
+        GlobalOptions & { server: DhcpServer; network?: string; port?: number }
+      >();
+      exit(await dhcpSnippetsCommand({ ...options, site: name }, ctx));
+    });
 }

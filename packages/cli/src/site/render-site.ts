@@ -5,6 +5,7 @@ import { type Cell, renderTable } from '../render/table.ts';
 import { connectivityTone } from '../status/render-status.ts';
 import { faultyConditions } from '../status/status-report.ts';
 import { lifeFacts } from './life-facts.ts';
+import { renderRack } from './render-rack.ts';
 import { inventoryFacts, renderInventory } from './render-inventory.ts';
 
 /** One site for people: who speaks for it, what it is, what runs there. */
@@ -18,6 +19,7 @@ export function renderSite(
     faults.join('\n'),
     renderFacts([...factsOf(site, now, paint), ...lifeFacts(site, now), ...inventoryFacts(site, now)], paint),
     ...renderInventory(site, paint),
+    ...renderRack(site, now, paint),
     renderFollowed(site, paint),
     renderDeliveries(deliveries, now, paint),
   ]
@@ -69,7 +71,11 @@ function renderFollowed({ status }: Site, paint: Paint): string {
   if (hubBehind === undefined) return '';
   const rows = hubBehind.applications.map(({ name, release }): Cell[] => [name, release]);
   const title = `By its own account the site follows epoch ${hubBehind.agentEpoch}:`;
-  return `${title}\n${renderTable(['APPLICATION', 'RELEASE'], rows, paint)}`;
+  const applications = `${title}\n${renderTable(['APPLICATION', 'RELEASE'], rows, paint)}`;
+  const { machines = [] } = hubBehind;
+  if (machines.length === 0) return applications;
+  const differences = machines.map(({ name, followed, wanted }): Cell[] => [name, followed, wanted]);
+  return `${applications}\n\n${renderTable(['MACHINE', 'ITS RACK WAS TOLD', 'THIS HUB HAS'], differences, paint)}`;
 }
 
 function renderDeliveries(deliveries: readonly Delivery[], now: Date, paint: Paint): string {

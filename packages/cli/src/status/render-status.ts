@@ -7,7 +7,12 @@ import type { ApplicationRow, SiteRow, StatusReport } from './status-report.ts';
 
 /** For people: problems first, then applications, then sites. */
 export function renderStatus(report: StatusReport, paint: Paint): string {
-  return [problems(report, paint), applicationTable(report, paint), siteTable(report, paint)]
+  return [
+    problems(report, paint),
+    applicationTable(report, paint),
+    siteTable(report, paint),
+    machineLine(report, paint),
+  ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
@@ -21,6 +26,16 @@ function problems(report: StatusReport, paint: Paint): string {
   const more =
     report.moreProblems > 0 ? [`  and ${report.moreProblems} more; -o json has counts of all`] : [];
   return [...lines, ...more].join('\n');
+}
+
+function machineLine({ machines }: StatusReport, paint: Paint): string {
+  if (machines === undefined) return '';
+  const phases = Object.entries(machines.phases).map(([phase, count]) => `${count} ${phase}`);
+  const found =
+    machines.discovered === 0
+      ? ''
+      : `\n${paint('caution', '!')} ${machines.discovered} found and not accepted: selvedge machine accept NAME`;
+  return `${paint('strong', `${machines.total} ${machines.total === 1 ? 'machine' : 'machines'}`)}: ${phases.join(', ')}${found}`;
 }
 
 function applicationTable(report: StatusReport, paint: Paint): string {

@@ -2,6 +2,7 @@ import { type Application, applications, type Rollout, rollouts, type Site, site
 import type { HttpClient } from '@selvedge/kube';
 import { type ConnectOptions, connect } from '../program/connect.ts';
 import type { Command, OutputFormat } from '../program/terminal.ts';
+import { readVisibleMachines } from './machine-counts.ts';
 import { exitCodeOf, formatStatus } from './show-status.ts';
 import { buildStatusReport, type StatusReport } from './status-report.ts';
 
@@ -32,15 +33,17 @@ async function readStatus(
   now: Date,
 ): Promise<StatusReport> {
   const inNamespace = namespace === undefined ? {} : { namespace };
-  const [siteList, applicationList, rolloutList] = await Promise.all([
+  const [siteList, applicationList, rolloutList, machineRows] = await Promise.all([
     client.list<Site>(sites),
     client.list<Application>(applications, inNamespace),
     client.list<Rollout>(rollouts, inNamespace),
+    readVisibleMachines(client),
   ]);
   return buildStatusReport({
     now,
     sites: siteList.items,
     applications: applicationList.items,
     rollouts: rolloutList.items,
+    machines: machineRows,
   });
 }

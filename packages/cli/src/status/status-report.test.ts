@@ -32,6 +32,24 @@ shop-2   Away           25h              1         1        0   0.1.0`,
     );
   });
 
+  test('machines are counted by phase; one in error is a problem with the command that tells more', () => {
+    const row = (name: string, phase: string, status = 'OK') => ({ name, site: 'cloud', phase, status });
+    const rows = [row('a', 'Provisioned'), row('b', 'Provisioned'), row('c', 'Discovered')];
+    const well = buildStatusReport({ now, sites: [], applications: [], rollouts: [], machines: rows });
+    assert.equal(isInTrouble(well), false);
+    assert.match(
+      renderStatus(well, plainPaint),
+      /3 machines: 2 Provisioned, 1 Discovered\n! 1 found and not accepted: selvedge machine accept NAME$/,
+    );
+    const machines = [...rows, row('d', 'Provisioning', 'ConsentMissing')];
+    const report = buildStatusReport({ now, sites: [], applications: [], rollouts: [], machines });
+    assert.equal(isInTrouble(report), true);
+    assert.match(
+      renderStatus(report, plainPaint),
+      /^✗ machine d: ConsentMissing, in phase Provisioning, at site cloud\n {4}selvedge machine show d\n/,
+    );
+  });
+
   test('problems come first, errors before warnings, each with the command to type', () => {
     const failures = [{ site: 'shop-1', reason: 'CrashLoop', message: 'container web exited with 1' }];
     const overdue = sampleSite('shop-3', {

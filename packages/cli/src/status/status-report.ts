@@ -1,3 +1,4 @@
+import { type CountedMachine, countMachines, type MachineCounts, machineProblems } from './machine-counts.ts';
 import type {
   Application,
   Condition,
@@ -43,6 +44,8 @@ export interface StatusReport {
   readonly moreProblems: number;
   readonly sites: SiteRow[];
   readonly applications: ApplicationRow[];
+  /** Absent: there are none, or this user may not see them. */
+  readonly machines?: MachineCounts;
 }
 
 export interface StatusInput {
@@ -50,6 +53,7 @@ export interface StatusInput {
   readonly sites: readonly Site[];
   readonly applications: readonly Application[];
   readonly rollouts: readonly Rollout[];
+  readonly machines?: readonly CountedMachine[];
 }
 
 const problemsShown = 12;
@@ -59,6 +63,7 @@ export function buildStatusReport(input: StatusInput): StatusReport {
   const problems = [
     ...input.applications.flatMap((application) => applicationProblems(application, rolloutOf(application))),
     ...input.sites.flatMap(siteProblems),
+    ...(input.machines ?? []).flatMap(machineProblems),
   ].sort((a, b) => Number(b.severity === 'error') - Number(a.severity === 'error'));
   return {
     observedTime: input.now.toISOString(),
@@ -68,6 +73,7 @@ export function buildStatusReport(input: StatusInput): StatusReport {
     applications: input.applications
       .map((application) => applicationRow(application, rolloutOf(application)))
       .sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name)),
+    ...(input.machines?.length ? { machines: countMachines(input.machines) } : {}),
   };
 }
 
