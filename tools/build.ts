@@ -1,8 +1,9 @@
 /**
  * `npm run build`: one file per program, dist/selvedge.mjs and dist/selvedge-agent.cjs, with source maps beside them.
- * They need Node 24 and nothing else; selvedge.mjs also needs the files dist/selvedge-*-worker.mjs beside it.
+ * They need Node 24 and nothing else; selvedge.mjs also needs the files dist/selvedge-*-worker.mjs beside it, and to build the inspection
+ * system dist/inspection.
  */
-import { chmod, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, cp, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { asciiText, bundleOptions, lazyNodeModules, splitInParts } from './lean-bundle.ts';
@@ -77,4 +78,8 @@ for (const { outfile, entry, format, banner, isLean } of programs) {
   await rm(parts, { recursive: true, force: true });
   await chmod(file, 0o755);
   console.log(`${outfile}  ${((await stat(file)).size / 1024).toFixed(0)} KiB`);
+}
+for (const scripts of ['system', 'tiny-os']) {
+  const target = join(repositoryRoot, 'dist/inspection', scripts);
+  await cp(join(repositoryRoot, 'packages/inspection', scripts), target, { recursive: true });
 }

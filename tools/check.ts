@@ -7,11 +7,12 @@ import { parseArgs } from 'node:util';
 import { prepareMachine } from './setup/prepare-machine.ts';
 import { addResults, emptyResults, printSummary, saveResults } from './testing/results.ts';
 import { runPhase } from './testing/run-phase.ts';
-import { runStep, useRepositoryTools } from './testing/run-step.ts';
+import { keepWhatIsCompiled, runStep, useRepositoryTools } from './testing/run-step.ts';
 import { testPhases } from './testing/test-files.ts';
 
 const { values } = parseArgs({ options: { results: { type: 'string' } } });
 useRepositoryTools(process.env);
+keepWhatIsCompiled(process.env);
 
 if (process.env['CI']) for (const problem of await prepareMachine('test')) console.log(`   ${problem}`);
 const total = emptyResults();

@@ -1,17 +1,17 @@
 /**
- * `npm test`: sets the machine up and runs every test: architecture, unit, scenarios, PostgreSQL, Kubernetes, Podman, end to end. A test whose tool is
+ * `npm test`: sets the machine up and runs every test: architecture, unit, scenarios, PostgreSQL, Kubernetes, Podman, machines, end to end. A test whose tool is
  * missing is skipped with the reason; where CI is set that is a failure.
  *
  *   npm test -- [PHASE …] [--match TEXT] [--results FILE]
  *
- * PHASE is architecture, unit, scenarios, conformance (needs KUBEBUILDER_ASSETS), postgres, kubernetes, podman or e2e; TEXT
- * picks the files whose path holds it.
+ * PHASE is architecture, unit, scenarios, conformance (needs KUBEBUILDER_ASSETS), postgres, kubernetes, podman,
+ * machines, e2e or slow (real Debian; runs only when it is named); TEXT picks the files whose path holds it.
  */
 import { parseArgs } from 'node:util';
 import { prepareMachine } from './setup/prepare-machine.ts';
 import { addResults, emptyResults, printSummary, saveResults } from './testing/results.ts';
 import { runPhase } from './testing/run-phase.ts';
-import { useRepositoryTools } from './testing/run-step.ts';
+import { keepWhatIsCompiled, useRepositoryTools } from './testing/run-step.ts';
 import { testPhases } from './testing/test-files.ts';
 
 const { values, positionals } = parseArgs({
@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
   options: { results: { type: 'string' }, match: { type: 'string' } },
 });
 useRepositoryTools(process.env);
+keepWhatIsCompiled(process.env);
 
 const allPhases = testPhases();
 const unknown = positionals.filter((name) => !allPhases.some((phase) => phase.name === name));
@@ -29,7 +30,9 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const phases = allPhases
-  .filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  .filter(({ name, isOnRequest }) =>
+    positionals.length === 0 ? isOnRequest !== true : positionals.includes(name),
+  )
   .map((phase) => ({ ...phase, files: phase.files.filter((file) => file.includes(values.match ?? '')) }))
   .filter(({ files }) => files.length > 0);
 
@@ -40,10 +43,14 @@ if (phases.some(({ name }) => name !== 'architecture')) {
   for (const problem of await prepareMachine('test')) console.log(`   ${problem}`);
 }
 const total = emptyResults();
-for (const phase of phases) {
-  if (interrupted.signal.aborted) break;
-  addResults(total, await runPhase(phase, interrupted.signal));
-}
+await Promise.all(
+  Object.values(Object.groupBy(phases, ({ lane }) => lane)).map(async (lane) => {
+    for (const phase of lane) {
+      if (interrupted.signal.aborted) break;
+      addResults(total, await runPhase(phase, interrupted.signal));
+    }
+  }),
+);
 if (interrupted.signal.aborted) {
   total.failed += 1;
   total.failures.push('the run was interrupted');

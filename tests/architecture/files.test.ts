@@ -19,7 +19,8 @@ describe('files', () => {
 
   test('names are in kebab-case and say what is inside', () => {
     const vague = /(^|\/)(utils?|helpers?|common|misc|types|manager\d*)(\.|\/)/;
-    const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.((podman|postgres|kubernetes)\.)?test)?\.(ts|js)$/;
+    const kebabCase =
+      /^[a-z0-9]+(-[a-z0-9]+)*(\.((podman|postgres|kubernetes|machines|slow)\.)?test)?\.(ts|js)$/;
     const bad = sources
       .map((file) => file.path)
       .filter((path) => vague.test(path) || !kebabCase.test(path.split('/').at(-1) ?? ''));

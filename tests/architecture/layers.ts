@@ -9,7 +9,9 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   apiserver: ['api', 'store'],
   hub: ['api', 'kube', 'store', 'apiserver'],
   agent: ['api', 'kube'],
-  // hub only for `selvedge hub`, and lazily.
-  cli: ['api', 'kube', 'hub'],
-  testkit: ['api', 'kube', 'store', 'apiserver', 'hub', 'agent', 'cli'],
+  inspection: ['api'],
+  'machine-lab': ['api'],
+  // hub only for `selvedge hub`, inspection and machine-lab for building and trying machines, all lazily.
+  cli: ['api', 'kube', 'hub', 'inspection', 'machine-lab'],
+  testkit: ['api', 'kube', 'store', 'apiserver', 'hub', 'agent', 'cli', 'inspection', 'machine-lab'],
 };

@@ -7,7 +7,6 @@ import {
   applications,
   type Delivery,
   deliveries,
-  enrollmentTokens,
   type KubeObject,
   namespaces,
   type Rollout,
@@ -20,8 +19,9 @@ import {
 import { createLogger, systemClock } from '@selvedge/api/node';
 import { startTestAgent, type TestAgent } from '@selvedge/agent/testing';
 import { type Hub, type HubOptions, startHub } from '@selvedge/hub';
-import { createHttpClient, type HttpClient, loadKubeconfig, resourcePath } from '@selvedge/kube';
+import { createHttpClient, type HttpClient, loadKubeconfig } from '@selvedge/kube';
 import { SkippingClock, startTcpLink, type TcpLink } from '@selvedge/testkit';
+import { tokenThrough } from './site-token.ts';
 
 export const minutes = (count: number): number => count * 60_000;
 export const hours = (count: number): number => count * 3_600_000;
@@ -350,7 +350,7 @@ export class FleetLab implements AsyncDisposable {
     });
     const link = await startTcpLink({ target: { host: '127.0.0.1', port: this.#port } });
     const stateDir = join(this.#folder, 'agents', name);
-    const token = await this.#tokenFor(name, link.port);
+    const token = await tokenThrough(this.client, name, link.port);
     this.#sites.set(name, { name, link, stateDir, agent: this.#runAgent(stateDir, { token }) });
   }
 
@@ -362,24 +362,5 @@ export class FleetLab implements AsyncDisposable {
       longestWaitSeconds: agentWaitMinutes * 60,
       ...options,
     });
-  }
-
-  /** A token whose address of the hub is the site's own link. */
-  async #tokenFor(name: string, port: number): Promise<string> {
-    await this.client.create(enrollmentTokens, {
-      apiVersion: 'selvedge.dev/v1alpha1',
-      kind: 'EnrollmentToken',
-      metadata: { name },
-      spec: { siteName: name },
-    } as KubeObject);
-    const answer = await this.client.request<KubeObject & { status: { token: string } }>({
-      method: 'POST',
-      path: resourcePath(enrollmentTokens, { name, subresource: 'token' }),
-      body: { apiVersion: 'selvedge.dev/v1alpha1', kind: 'EnrollmentTokenRequest', metadata: { name } },
-    });
-    const [prefix, text = ''] = answer.status.token.split('.');
-    const claims = JSON.parse(Buffer.from(text, 'base64url').toString()) as { hubs: string[] };
-    claims.hubs = [`https://127.0.0.1:${port}`];
-    return `${prefix}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
   }
 }

@@ -64,7 +64,52 @@ const mixedCgroupNeeds: readonly Need[] = [
   { anyOf: ['runc'], package: 'runc', why: 'crun does not run with cgroup v1 and v2 mixed, as here' },
 ];
 
+/** Boxes that boot: virtual machines, their firmware, what answers them, and what their disks are made with. */
+const machineNeeds: readonly Need[] = [
+  { anyOf: ['qemu-system-x86_64'], package: 'qemu-system-x86', why: 'boxes that boot, without hardware' },
+  { anyOf: ['/usr/share/seabios/bios-256k.bin'], package: 'seabios', why: 'BIOS of those boxes' },
+  { anyOf: ['/usr/share/OVMF/OVMF_CODE_4M.fd'], package: 'ovmf', why: 'UEFI firmware of those boxes' },
+  {
+    anyOf: ['/usr/lib/ipxe/qemu/pxe-virtio.rom'],
+    package: 'ipxe-qemu',
+    why: 'boot ROM of their network cards',
+  },
+  { anyOf: ['/usr/lib/ipxe/undionly.kpxe'], package: 'ipxe', why: 'boot loaders that a rack hands out' },
+  { anyOf: ['qemu-img'], package: 'qemu-utils', why: 'disk images of another maker' },
+  { anyOf: ['dnsmasq'], package: 'dnsmasq-base', why: 'DHCP and TFTP of a rack' },
+  { anyOf: ['mcopy'], package: 'mtools', why: 'writes FAT file systems into disk images' },
+  { anyOf: ['syslinux'], package: 'syslinux', why: 'boot loader of a small disk image (BIOS)' },
+  {
+    anyOf: ['/usr/lib/syslinux/mbr/mbr.bin'],
+    package: 'syslinux-common',
+    why: 'first sector of a small disk image (BIOS)',
+  },
+  {
+    anyOf: ['/usr/lib/systemd/boot/efi/systemd-bootx64.efi'],
+    package: 'systemd-boot-efi',
+    why: 'boot loader of a small disk image (UEFI)',
+  },
+  { anyOf: ['sfdisk'], package: 'fdisk', why: 'partitions of disk images' },
+  { anyOf: ['sgdisk'], package: 'gdisk', why: 'partitions of disk images' },
+  { anyOf: ['mkfs.fat'], package: 'dosfstools', why: 'FAT file systems of disk images' },
+  { anyOf: ['mke2fs'], package: 'e2fsprogs', why: 'file systems of disk images' },
+  { anyOf: ['zstd'], package: 'zstd', why: 'compressed disk images of another maker' },
+  { anyOf: ['xz'], package: 'xz-utils', why: 'compressed disk images' },
+  { anyOf: ['ipmitool'], package: 'ipmitool', why: 'switches machines by IPMI' },
+  { anyOf: ['ipmi_sim'], package: 'openipmi', why: 'a BMC that speaks IPMI' },
+  { anyOf: ['ipmipower'], package: 'freeipmi-tools', why: 'another client of that BMC' },
+  { anyOf: ['redfishtool'], package: 'redfishtool', why: 'a client of our Redfish emulator' },
+  {
+    anyOf: ['/usr/lib/python3/dist-packages/sushy/__init__.py'],
+    package: 'python3-sushy',
+    why: 'another client of our Redfish emulator',
+  },
+  { anyOf: ['mmdebstrap'], package: 'mmdebstrap', why: 'makes a disk image of real Debian' },
+  { anyOf: ['openssl'], package: 'openssl', why: 'signs boot scripts' },
+];
+
 const testNeeds: readonly Need[] = [
+  ...machineNeeds,
   { anyOf: ['git'], package: 'git', why: 'repositories that applications come from' },
   { anyOf: ['ssh'], package: 'openssh-client', why: 'repositories that are reached by ssh' },
   {

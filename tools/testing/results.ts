@@ -8,10 +8,12 @@ export interface Results {
   /** Names of what failed, and what was skipped with its reason, for the summary. */
   failures: string[];
   skips: { name: string; reason: string }[];
+  /** What took how long, in seconds, in the order in which it ended. */
+  times: { name: string; seconds: number }[];
 }
 
 export function emptyResults(): Results {
-  return { passed: 0, failed: 0, skipped: 0, failures: [], skips: [] };
+  return { passed: 0, failed: 0, skipped: 0, failures: [], skips: [], times: [] };
 }
 
 export function addResults(total: Results, part: Results): void {
@@ -20,12 +22,15 @@ export function addResults(total: Results, part: Results): void {
   total.skipped += part.skipped;
   total.failures.push(...part.failures);
   total.skips.push(...part.skips);
+  total.times.push(...part.times);
 }
 
-/** Prints skips with their reasons, failures by name, and as the last line `N passed, N failed, N skipped`. */
+/** Prints skips with their reasons, what took how long, failures by name, and as the last line `N passed, N failed, N skipped`. */
 export function printSummary(results: Results): void {
   console.log('');
   for (const skip of results.skips) console.log(`skipped: ${skip.name} (${skip.reason})`);
+  const times = results.times.map(({ name, seconds }) => `${name} ${seconds.toFixed(0)} s`);
+  if (times.length > 0) console.log(`took: ${times.join(', ')}`);
   for (const failure of results.failures) console.log(`failed: ${failure}`);
   console.log(`${results.passed} passed, ${results.failed} failed, ${results.skipped} skipped`);
 }

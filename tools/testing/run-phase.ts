@@ -27,9 +27,11 @@ export async function runPhase(phase: Phase, signal: AbortSignal): Promise<Resul
     }
   };
   await Promise.all(Array.from({ length: phase.concurrency }, worker));
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const seconds = (performance.now() - started) / 1000;
+  results.times.push({ name: phase.name, seconds });
+  const { passed, failed, skipped } = results;
   console.log(
-    `   ${phase.name}: ${results.passed} passed, ${results.failed} failed, ${results.skipped} skipped in ${seconds} s`,
+    `   ${phase.name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds.toFixed(1)} s`,
   );
   return results;
 }
@@ -40,6 +42,7 @@ async function runFile(
 ): Promise<void> {
   const { signal, timeoutMinutes, results } = options;
   const name = relative(repositoryRoot, file);
+  const started = performance.now();
   // A test that hangs is ended by its own time-out; what it left open may keep the process alive for ever.
   const tooLong = AbortSignal.timeout((timeoutMinutes + 0.5) * 60_000);
   const events = run({
@@ -61,7 +64,7 @@ async function runFile(
       count(event.type === 'test:pass', data, results);
     }
   }
-  console.log(`   ${name}`);
+  console.log(`   ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
   if (isFinished) return;
   // node:test calls a file that ends by process.exit(0), or that holds no test, passed.
   const problem = tooLong.aborted

@@ -11,16 +11,22 @@ export type PhaseName =
   | 'postgres'
   | 'kubernetes'
   | 'podman'
-  | 'e2e';
+  | 'machines'
+  | 'e2e'
+  | 'slow';
 
 /** Tests that are run together. */
 export interface Phase {
   name: PhaseName;
   files: string[];
-  /** Files at a time. Suites that start containers or whole hubs run alone, so that their timings mean something. */
+  /** Phases of one lane run one after the other, beside those of the other lane: most of a long test is waiting. */
+  lane: 'containers' | 'others';
+  /** Files of this phase at a time. */
   concurrency: number;
   /** For one test. Generous: it ends what hangs, it measures nothing. */
   timeoutMinutes: number;
+  /** Runs only when it is asked for by name. */
+  isOnRequest?: boolean;
 }
 
 /** Every test file of the repository, each in exactly one phase. */
@@ -30,25 +36,38 @@ export function testPhases(): Phase[] {
   const isPodman = (file: string) => file.endsWith('.podman.test.ts');
   const isPostgres = (file: string) => file.endsWith('.postgres.test.ts');
   const isKubernetes = (file: string) => file.endsWith('.kubernetes.test.ts');
-  const isUnit = (file: string) => !isPodman(file) && !isPostgres(file) && !isKubernetes(file);
+  const isMachines = (file: string) => file.endsWith('.machines.test.ts');
+  const isSlow = (file: string) => file.endsWith('.slow.test.ts');
+  const isUnit = (file: string) =>
+    ![isPodman, isPostgres, isKubernetes, isMachines, isSlow].some((isOfPhase) => isOfPhase(file));
+  const machines = find('tests/machines/**/*.test.ts');
   return [
     {
       name: 'architecture',
       files: find('tests/architecture/**/*.test.ts'),
+      lane: 'others',
       concurrency: 2,
       timeoutMinutes: 5,
     },
-    { name: 'unit', files: beside.filter(isUnit), concurrency: 2, timeoutMinutes: 10 },
+    { name: 'unit', files: beside.filter(isUnit), lane: 'others', concurrency: 2, timeoutMinutes: 10 },
     {
       name: 'scenarios',
       files: find('tests/scenarios/**/*.test.ts'),
+      lane: 'others',
       concurrency: 1,
       timeoutMinutes: 15,
     },
-    { name: 'postgres', files: beside.filter(isPostgres), concurrency: 2, timeoutMinutes: 15 },
+    {
+      name: 'postgres',
+      files: beside.filter(isPostgres),
+      lane: 'others',
+      concurrency: 2,
+      timeoutMinutes: 15,
+    },
     {
       name: 'conformance',
       files: find('tests/conformance/**/*.test.ts'),
+      lane: 'others',
       concurrency: 1,
       timeoutMinutes: 10,
     },
@@ -56,11 +75,41 @@ export function testPhases(): Phase[] {
     {
       name: 'kubernetes',
       files: [...beside, ...e2e].filter(isKubernetes),
+      lane: 'containers',
       concurrency: 1,
       timeoutMinutes: 15,
     },
-    { name: 'podman', files: beside.filter(isPodman), concurrency: 1, timeoutMinutes: 15 },
-    { name: 'e2e', files: e2e.filter((file) => !isKubernetes(file)), concurrency: 1, timeoutMinutes: 25 },
+    {
+      name: 'podman',
+      files: beside.filter(isPodman),
+      lane: 'containers',
+      concurrency: 1,
+      timeoutMinutes: 15,
+    },
+    // Virtual machines, network namespaces, real DHCP servers and emulated BMCs.
+    {
+      name: 'machines',
+      files: [...beside, ...machines].filter(isMachines),
+      lane: 'others',
+      concurrency: 1,
+      timeoutMinutes: 30,
+    },
+    {
+      name: 'e2e',
+      files: e2e.filter((file) => !isKubernetes(file)),
+      lane: 'containers',
+      concurrency: 1,
+      timeoutMinutes: 25,
+    },
+    // Real Debian with cloud-init: builds an image for minutes.
+    {
+      name: 'slow',
+      files: [...beside, ...machines].filter(isSlow),
+      lane: 'others',
+      concurrency: 1,
+      timeoutMinutes: 60,
+      isOnRequest: true,
+    },
   ];
 }
 
