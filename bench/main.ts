@@ -7,15 +7,21 @@ import { prepareMachine } from '../tools/setup/prepare-machine.ts';
 import { useRepositoryTools } from '../tools/testing/run-step.ts';
 import { benchApi } from './api.ts';
 import { type Figure, renderFigure } from './figure.ts';
+import { benchHubMachines } from './hub-machines.ts';
 import { benchKubernetes } from './kubernetes.ts';
 import { benchLink } from './link.ts';
+import { benchMachines } from './machines.ts';
 import { benchMainJob } from './main-job.ts';
+import { benchRack } from './rack.ts';
 import { benchRollout } from './rollout.ts';
 import { benchSources } from './sources.ts';
 
 const usage = `usage: npm run bench -- main-job [--json]
+       npm run bench -- hub-machines [--json] [--machines N] [--data FOLDER]
        npm run bench -- kubernetes [--json] [--idle-seconds N]
        npm run bench -- link [--json]
+       npm run bench -- machines [--json] [--machines N] [--runs N] [--part memory|single|debian|many]...
+       npm run bench -- rack [--json] [--machines N]
        npm run bench -- rollout [--json] [--sites N] [--agents N] [--data FOLDER]
        npm run bench -- sources [--json] [--agents N] [--data FOLDER]
        npm run bench -- api [--json] [--objects N] [--start-objects N] [--data FOLDER]
@@ -36,6 +42,9 @@ const { values, positionals } = parseArgs({
     'without-hub': { type: 'boolean', default: false },
     sites: { type: 'string', default: '10000' },
     agents: { type: 'string', default: '100' },
+    machines: { type: 'string' },
+    runs: { type: 'string', default: '3' },
+    part: { type: 'string', multiple: true },
     'idle-seconds': { type: 'string', default: '300' },
   },
 });
@@ -46,8 +55,17 @@ const benches: Readonly<Record<string, () => Promise<Figure[]>>> = {
     if (problems.length > 0) throw new Error(problems.join('\n'));
     return benchMainJob(tell);
   },
+  'hub-machines': () =>
+    benchHubMachines({ machines: Number(values.machines ?? 1_000), data: values.data }, tell),
   kubernetes: () => benchKubernetes({ idleSeconds: Number(values['idle-seconds']) }, tell),
   link: () => benchLink(tell),
+  machines: async () => {
+    const problems = await prepareMachine('test', tell);
+    for (const problem of problems) tell(problem);
+    const { machines, runs, part: parts = ['memory', 'single', 'many'] } = values;
+    return benchMachines({ machines: Number(machines ?? 20), runs: Number(runs), parts }, tell);
+  },
+  rack: () => benchRack({ machines: Number(values.machines ?? 200) }, tell),
   rollout: () => {
     const { sites, agents, data } = values;
     return benchRollout({ sites: Number(sites), agents: Number(agents), data }, tell);
