@@ -2,12 +2,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { KubeObject } from '@selvedge/api';
 import type { StoredObject } from '@selvedge/store';
 import { decode } from '../registry/object-codec.ts';
+import { nextPageSize } from '../registry/page-size.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 import type { OwnerKinds } from './owner.ts';
 
 /** Each page costs the store a count of what is left, so not too small; and it is read in one go, so not too large. */
-const pageSize = 2_000;
+const pageLimits = { objects: 2_000, characters: 2 * 1024 * 1024 };
 
 /** Every object of a resource as it is stored now, in pages; other work goes on between them. */
 export async function* everyStored(
@@ -17,10 +18,11 @@ export async function* everyStored(
 ): AsyncGenerator<StoredObject[], number> {
   let after: { namespace: string; name: string } | undefined;
   let atRevision: number | undefined;
+  let limit = nextPageSize(pageLimits);
   for (;;) {
     const page = await registry.store.list({
       resource: resource.name,
-      limit: pageSize,
+      limit,
       ...(namespace === undefined ? {} : { namespace }),
       ...(after ? { after } : {}),
       ...(atRevision === undefined ? {} : { atRevision }),
@@ -29,6 +31,7 @@ export async function* everyStored(
     atRevision = page.revision;
     after = page.objects.at(-1)?.key;
     if (page.remaining === 0 || !after) return atRevision;
+    limit = nextPageSize(pageLimits, page.objects);
     await setImmediate();
   }
 }

@@ -32,7 +32,7 @@ const freshWaitMs = 3_000;
 /** So many objects are looked at before others get their turn. */
 const slice = 200;
 /** Text of objects that are trees at the same time. */
-const batchBytes = 8 * 1024 * 1024;
+const batchBytes = 1024 * 1024;
 
 /** The whole list as trees, each fresh; of each what `project` makes of it. */
 export async function listObjects(
@@ -57,7 +57,7 @@ export async function* treesOf(
   for (const object of objects) {
     if (object instanceof CachedObject) {
       batch.push(object.parse());
-      bytes += object.json.length;
+      bytes += object.length;
     } else batch.push(object);
     if (bytes >= batchBytes) {
       yield await resource.decorate(batch);

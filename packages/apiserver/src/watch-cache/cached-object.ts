@@ -1,7 +1,11 @@
 import type { KubeObject } from '@selvedge/api';
 import type { StoredObject } from '@selvedge/store';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { wireHead, wireText } from '../registry/object-codec.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
+
+/** Texts from this length on, in bytes, are kept packed: a Machine with the inventory of a server becomes a tenth, for 0.1 ms each way. */
+const packedFrom = 16 * 1024;
 
 /**
  * One state of one object, kept as the JSON text that clients get and not as a tree: small, and ready to be sent.
@@ -11,19 +15,43 @@ export class CachedObject {
   readonly namespace: string;
   readonly name: string;
   readonly revision: number;
-  /** UTF-8, with `metadata.resourceVersion`, without a line break. */
-  readonly json: Buffer;
+  /** Length of the text, in bytes. */
+  readonly length: number;
+  /** The text, or the packed text. */
+  readonly #kept: Buffer;
+  readonly #isPacked: boolean;
   #labels: KubeObject['metadata']['labels'] | null = null;
 
-  constructor(place: { namespace: string; name: string }, revision: number, json: Buffer) {
-    this.namespace = place.namespace;
-    this.name = place.name;
-    this.revision = revision;
-    this.json = json;
+  /** `kept` is the text, or the packed text when it is shorter than `length`. */
+  constructor(state: State, kept: Buffer, length: number = kept.length) {
+    this.namespace = state.namespace;
+    this.name = state.name;
+    this.revision = state.revision;
+    this.length = length;
+    this.#kept = kept;
+    this.#isPacked = kept.length !== length;
   }
 
+  /** For one answer. */
   static of(resource: Resource, stored: StoredObject): CachedObject {
-    return new CachedObject(stored.key, stored.revision, ownBytes(wireText(resource, stored)));
+    const text = Buffer.from(wireText(resource, stored));
+    return new CachedObject(stateOf(stored), text);
+  }
+
+  /** To be kept. */
+  static toKeep(resource: Resource, stored: StoredObject): CachedObject {
+    const text = Buffer.from(wireText(resource, stored));
+    return new CachedObject(stateOf(stored), pack(text), text.length);
+  }
+
+  /** UTF-8, with `metadata.resourceVersion`, without a line break. Not to be changed. */
+  get json(): Buffer {
+    return this.#isPacked ? inflateRawSync(this.#kept, { chunkSize: this.length }) : this.#kept;
+  }
+
+  /** Memory that it takes, in bytes. */
+  get keptBytes(): number {
+    return this.#kept.length;
   }
 
   /** A fresh object each time; the caller may change it. */
@@ -44,13 +72,34 @@ export class CachedObject {
       Buffer.from(`${wireHead(resource)}"resourceVersion":"${revision}"`),
       this.json.subarray(head),
     ]);
-    return new CachedObject(this, revision, json);
+    const { namespace, name } = this;
+    return new CachedObject({ namespace, name, revision }, json);
   }
 }
 
-/** Not from Node's pool, whose slabs would be kept whole for one object in them. */
-function ownBytes(text: string): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
-  bytes.write(text);
-  return bytes;
+interface State {
+  readonly namespace: string;
+  readonly name: string;
+  readonly revision: number;
+}
+
+const stateOf = ({ key, revision }: StoredObject): State => ({
+  namespace: key.namespace,
+  name: key.name,
+  revision,
+});
+
+/** Bytes of its own: of those from Node's pool, or of a buffer of zlib, the whole slab would be kept for one object. */
+function pack(text: Buffer): Buffer {
+  if (text.length >= packedFrom) {
+    const packed = deflateRawSync(text, { level: 1 });
+    if (packed.length < text.length) return ownBytes(packed);
+  }
+  return ownBytes(text);
+}
+
+function ownBytes(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
 }

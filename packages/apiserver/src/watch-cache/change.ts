@@ -19,9 +19,9 @@ export class Change {
     return this.object.revision;
   }
 
-  /** Bytes of text that it keeps alive. */
+  /** Memory that it keeps, in bytes. */
   get bytes(): number {
-    return this.object.json.length + (this.previous?.json.length ?? 0);
+    return this.object.keptBytes + (this.previous?.keptBytes ?? 0);
   }
 
   /** The event as watchers of one form get it, made for the first of them. */

@@ -7,7 +7,7 @@ import { EventWindow } from './event-window.ts';
 const change = (revision: number, bytes = 10): Change =>
   new Change(
     'put',
-    new CachedObject({ namespace: 'n', name: 'x' }, revision, Buffer.alloc(bytes)),
+    new CachedObject({ namespace: 'n', name: 'x', revision }, Buffer.alloc(bytes)),
     undefined,
   );
 

@@ -1,6 +1,7 @@
 import { type Clock, isExpired, type Logger } from '@selvedge/api';
 import type { ObjectStore, StoredObject, StoreEvent } from '@selvedge/store';
 import { setImmediate as turn } from 'node:timers/promises';
+import { nextPageSize } from '../registry/page-size.ts';
 import type { Resource } from '../registry/resource-catalog.ts';
 import { CachedObject } from './cached-object.ts';
 import { Change } from './change.ts';
@@ -23,7 +24,7 @@ export interface CacheSnapshot {
   readonly objects: SortedSnapshot<CachedObject>;
 }
 
-const fillPage = 500;
+const fillPage = { objects: 500, characters: 1024 * 1024 };
 const window = { maxChanges: 1024, maxBytes: 8 * 1024 * 1024 };
 const progressEveryMs = 4000;
 const retryMs = 500;
@@ -120,13 +121,15 @@ export class ResourceCache {
     return this.#snapshots.get(revision)?.snapshot;
   }
 
+  /** For a follower who reads from the store, and nobody else. */
   changeOf(event: StoreEvent & { type: 'put' | 'delete' }): Change {
     const previous = 'previous' in event ? event.previous : undefined;
-    return new Change(event.type, this.#cached(event.object), previous && this.#cached(previous));
+    const state = (stored: StoredObject) => CachedObject.of(this.resource, stored);
+    return new Change(event.type, state(event.object), previous && state(previous));
   }
 
   #cached(stored: StoredObject): CachedObject {
-    return CachedObject.of(this.resource, stored);
+    return CachedObject.toKeep(this.resource, stored);
   }
 
   async #run(): Promise<void> {
@@ -180,8 +183,9 @@ export class ResourceCache {
     const objects = new SortedObjects<CachedObject>();
     let after: CachedObject | undefined;
     let newestOnPages = 0;
+    let limit = nextPageSize(fillPage);
     for (;;) {
-      const page = await store.list({ resource, limit: fillPage, ...(after ? { after } : {}) });
+      const page = await store.list({ resource, limit, ...(after ? { after } : {}) });
       for (const stored of page.objects) {
         objects.set(this.#cached(stored));
         newestOnPages = Math.max(newestOnPages, stored.revision);
@@ -189,6 +193,7 @@ export class ResourceCache {
       const last = page.objects.at(-1);
       if (signal.aborted || page.remaining === 0 || !last) return { objects, newestOnPages };
       after = objects.find(last.key);
+      limit = nextPageSize(fillPage, page.objects);
       await turn();
     }
   }
