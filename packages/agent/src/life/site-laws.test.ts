@@ -258,6 +258,15 @@ const lostAndCannotBePrepared: Step[] = [
   { kind: 'settle' },
 ];
 
+const restartedBeforeTheNextIsHere: Step[] = [
+  assignment(0, 'Now'),
+  { kind: 'content', release: 1, isHere: false },
+  { kind: 'look' },
+  assignment(1, 'Hold'),
+  { kind: 'look' },
+  { kind: 'restart', offSeconds: 0 },
+];
+
 test('whatever happens in whatever order, the laws of a site hold', () => {
   fc.assert(
     fc.property(fc.array(anyStep, { minLength: 1, maxLength: 40 }), (steps) => {
@@ -267,8 +276,12 @@ test('whatever happens in whatever order, the laws of a site hold', () => {
     }),
     {
       numRuns: 500,
-      // What is active was lost and cannot be prepared again, while another release is only to be prepared.
-      examples: [[lostAndCannotBePrepared]],
+      examples: [
+        // What is active was lost and cannot be prepared again, while another release is only to be prepared.
+        [lostAndCannotBePrepared],
+        // What is active began to run after the hub was last told of the item.
+        [restartedBeforeTheNextIsHere],
+      ],
     },
   );
 });
