@@ -5,6 +5,7 @@ import {
   type MachinePhase,
   printable,
   progressNote,
+  shownPhase,
 } from '@selvedge/api';
 import type { Tone } from '../program/terminal.ts';
 import { formatAge, secondsSince } from '../render/age.ts';
@@ -17,7 +18,7 @@ export interface MachineSummary {
   readonly name: string;
   readonly site: string;
   /** `Unknown`: no rack has said anything of it yet. */
-  readonly phase: MachinePhase | 'Unknown';
+  readonly phase: MachinePhase | 'Discovered' | 'Unknown';
   readonly status: 'OK' | 'Working' | 'Waiting' | 'Error' | 'Unknown';
   readonly power: 'On' | 'Off' | 'Unknown';
   /** What goes on, what is waited for, or what is wrong: one line. */
@@ -46,7 +47,7 @@ export function summarise(machine: Machine): MachineSummary {
   return {
     name: metadata.name,
     site: spec.siteName,
-    phase: status?.phase ?? 'Unknown',
+    phase: shownPhase(spec.accepted, status?.phase) ?? 'Unknown',
     status: status?.operationalStatus ?? 'Unknown',
     power: status?.power?.state ?? 'Unknown',
     note: machineNote(machine),

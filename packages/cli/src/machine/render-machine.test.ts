@@ -68,6 +68,7 @@ describe('a machine on the screen', () => {
 
   test('that was found waits to be accepted', () => {
     const found = sampleMachine({ accepted: false }, { phase: 'New' });
+    assert.equal(summarise(found).phase, 'Discovered');
     assert.match(show(found), /What to do\n {2}take it in, if it is yours: selvedge machine accept rack-7\n/);
   });
 
