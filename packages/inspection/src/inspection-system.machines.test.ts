@@ -7,11 +7,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { imageChunkBytes, selectRootDevice } from '@selvedge/api';
 import { requireTool } from '@selvedge/testkit';
 import { buildInspectionSystem } from './image/build-inspection-system.ts';
-import { QemuBox } from './testing/qemu-box.ts';
+import { QemuBox, type QemuBoot } from './testing/qemu-box.ts';
 import { TestRack } from './testing/test-rack.ts';
 import { buildTinyOs } from './tiny-os/build-tiny-os.ts';
 
-const needs = requireTool('qemu-system-x86_64', 'apt-get', 'dpkg', 'sfdisk', 'mkfs.fat', 'mcopy', 'syslinux');
+const needs = requireTool(
+  'qemu-system-x86_64',
+  'setpriv',
+  'apt-get',
+  'dpkg',
+  'sfdisk',
+  'mkfs.fat',
+  'mcopy',
+  'syslinux',
+);
 // The packages that the other tests of machines build of.
 const cacheDir = join(import.meta.dirname, '../../../.selvedge/machine-cache/selvedge/inspection');
 const diskBytes = 32 * 1024 * 1024;
@@ -43,16 +52,15 @@ test(
       rmSync(folder, { recursive: true });
     });
     rack.image = readFileSync(join(folder, 'tiny.img'));
-    const startSystem = () =>
-      box.start({
-        system: {
-          directory,
-          kernelLine: `quiet console=ttyS0 selvedge.rack=http://10.0.2.2:${rack.port} selvedge.boot=${rack.nonce} BOOTIF=01-52-54-00-AA-BB-02`,
-        },
-      });
+    const startSystem = async () => {
+      const kernelLine = `quiet console=ttyS0 selvedge.rack=http://10.0.2.2:${rack.port} selvedge.boot=${rack.nonce} BOOTIF=01-52-54-00-AA-BB-02`;
+      const before = rack.sessions.length;
+      const hasCalled = { signal: t.signal, isSeen: () => rack.sessions.length > before };
+      await startUntil(box, { system: { directory, kernelLine } }, hasCalled);
+    };
 
     await t.test('it shows what it is made of', async () => {
-      startSystem();
+      await startSystem();
       assert.equal((await rack.give({ task: 'collect' })).status, 'ok', box.console());
       const { resources, networks } = rack.inventories.at(-1) ?? assert.fail('no inventory');
       assert.deepEqual(
@@ -117,7 +125,7 @@ test(
       rack.chunkFaults.length = 0;
       rack.forgetSession();
       const answer = rack.give({ ...write, resume: true });
-      startSystem();
+      await startSystem();
       assert.equal((await answer).status, 'ok', rack.log);
       assert.equal((await answer).values.get('chunks-kept'), '2');
       assert.ok(readFileSync(disk).subarray(0, rack.image.length).equals(rack.image));
@@ -140,7 +148,8 @@ test(
       assert.equal(status, 'ok', 'the ssh server of the system starts');
       assert.equal((await rack.give({ task: 'reboot' })).status, 'ok');
       await box.ended();
-      await bootFromDisk(box);
+      const runs = { signal: t.signal, isSeen: () => box.console().includes('tiny OS is up') };
+      await startUntil(box, {}, runs);
       assert.deepEqual(rack.confirmations, ['/confirm/v1/abc_DEF-1 instance_id=i-1&hostname=shop-7']);
       assert.match(box.console(), /this is shop-7/);
     });
@@ -148,12 +157,16 @@ test(
 );
 
 /** A kernel under TCG stops at its very beginning now and then; what a rack does then is done here too. */
-async function bootFromDisk(box: QemuBox): Promise<void> {
+async function startUntil(
+  box: QemuBox,
+  boot: QemuBoot,
+  { isSeen, signal }: { readonly isSeen: () => boolean; readonly signal: AbortSignal },
+): Promise<void> {
   for (let attempt = 0; attempt < 4; attempt += 1) {
-    box.start({});
-    for (let waited = 0; waited < 120; waited += 1) {
-      await delay(1000);
-      if (box.console().includes('tiny OS is up')) return;
+    box.start(boot);
+    for (let waited = 0; waited < 180; waited += 1) {
+      await delay(1000, undefined, { signal });
+      if (isSeen()) return;
     }
     await box.unplug();
   }

@@ -65,6 +65,8 @@ take_log_back() {
 say_goodbye() {
   log "$1"
   kill "$log_sender"
+  # Until it is gone it may still take the log away.
+  wait "$log_sender" 2>/dev/null
   send_log
 }
 

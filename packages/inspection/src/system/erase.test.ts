@@ -116,7 +116,10 @@ for (const mode of ['quick', 'secure'] as const) {
   );
 }
 
-/** An ATA drive as hdparm shows it. `lock` holds its password while it is locked. A drive of the kind `erase-only` cannot be unlocked otherwise. */
+/**
+ * An ATA drive as hdparm shows it. `lock` holds its password while it is locked. A drive of the kind `erase-only` cannot be unlocked otherwise. Its own erase goes
+ * on as long as there is `busy`.
+ */
 const hdparm = `#!${findStaticBusybox()} sh
 folder=$(dirname "$0")
 [ "$1" = -I ] && {
@@ -132,7 +135,7 @@ case $1 in
   --security-unlock) [ "$(cat "$folder/lock")" = "$2" ] && [ ! -e "$folder/erase-only" ] || exit 5; mv "$folder/lock" "$folder/password" ;;
   --security-disable) [ -e "$folder/lock" ] && exit 5; rm -f "$folder/password" ;;
   --security-erase)
-    sleep "$(cat "$folder/seconds")"
+    while [ -e "$folder/busy" ]; do sleep 1; done
     [ "$(cat "$folder/lock" "$folder/password")" = "$2" ] || exit 5
     dd if=/dev/zero of="$3" bs=1M count=12 conv=notrunc
     rm -f "$folder/lock" "$folder/password"
@@ -145,7 +148,6 @@ async function startWithLockedDrive(t: Parameters<typeof startTrial>[0], passwor
   const folder = join(trial.box.directory, 'bin');
   writeFileSync(join(folder, 'hdparm'), hdparm);
   chmodSync(join(folder, 'hdparm'), 0o755);
-  writeFileSync(join(folder, 'seconds'), '0');
   writeFileSync(join(folder, 'lock'), `${password}\n`);
   const orders = () => readFileSync(join(folder, 'orders'), 'utf8').trim().split('\n');
   return { ...trial, folder, orders };
@@ -173,8 +175,7 @@ test(
   requireTool('busybox'),
   async (t) => {
     const { rack, box, folder } = await startWithLockedDrive(t, 'selvedge');
-    writeFileSync(join(folder, 'seconds'), '9');
-    rack.progressAnswer = 'continue';
+    writeFileSync(join(folder, 'busy'), '');
     const answer = rack.give({ task: 'erase', mode: 'secure', devices: devices.slice(0, 1) });
     const orders = join(folder, 'orders');
     while (!existsSync(orders) || !readFileSync(orders, 'utf8').includes('--security-erase'))
@@ -184,6 +185,7 @@ test(
     while (rack.progress.length < told + 3) await delay(50, undefined, { signal: t.signal });
     assert.ok(existsSync(join(folder, 'password')), 'the drive is still at it');
     rack.progressAnswer = 'continue';
+    rmSync(join(folder, 'busy'));
     assert.equal((await answer).values.get('sda'), 'own erase of the drive', box.output);
   },
 );

@@ -30,8 +30,10 @@ export class QemuBox {
             ['-append', system.kernelLine],
           ].flat();
     const qemu = spawn(
-      getTool('qemu-system-x86_64'),
+      getTool('setpriv'),
       [
+        // It goes off with whoever started it.
+        ['--pdeathsig', 'KILL', getTool('qemu-system-x86_64')],
         ['-machine', 'pc', '-accel', 'tcg,thread=multi', '-m', '256'],
         [
           '-display',

@@ -119,13 +119,13 @@ export class TrialBox {
       process.kill(-work.pid, 'SIGKILL');
       await gone;
     }
-    rmSync(this.state, { recursive: true, force: true });
+    removeFolder(this.state);
     mkdirSync(this.state);
   }
 
   async close(): Promise<void> {
     await this.unplug();
-    rmSync(this.directory, { recursive: true, force: true });
+    removeFolder(this.directory);
   }
 
   #start(script: string): ChildProcess {
@@ -145,4 +145,9 @@ export class TrialBox {
       },
     });
   }
+}
+
+/** A program that was ended may still finish what it was at in the kernel, and so make a file. */
+function removeFolder(path: string): void {
+  rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
