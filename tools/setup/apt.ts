@@ -24,7 +24,7 @@ export async function installPackages(
   installer: 'root' | 'sudo',
 ): Promise<void> {
   const install = () =>
-    runApt(['install', '--yes', '--quiet', '--no-install-recommends', ...packages], installer);
+    runApt([...patiently, 'install', '--yes', '--quiet', '--no-install-recommends', ...packages], installer);
   await refreshLists(packages, installer);
   try {
     await install();
@@ -67,6 +67,9 @@ export async function downloadPackage(name: string, folder: string): Promise<voi
 export async function unpackPackage(file: string, folder: string): Promise<void> {
   await runQuietly('dpkg', ['-x', file, folder], folder);
 }
+
+/** A machine that was just started may be updating itself. */
+const patiently = ['-o', 'DPkg::Lock::Timeout=300'];
 
 async function runApt(args: readonly string[], installer: 'root' | 'sudo'): Promise<void> {
   const command = ['apt-get', ...args];

@@ -122,6 +122,7 @@ const testNeeds: readonly Need[] = [
     },
   },
   { anyOf: ['skopeo'], package: 'skopeo', why: "a client of the hub's registry, beside Podman" },
+  { anyOf: ['strip'], package: 'binutils', why: 'makes Node smaller in the image of the agent' },
   { anyOf: ['ip'], package: 'iproute2', why: 'sites in network namespaces whose link is cut' },
   {
     anyOf: ['initdb'],
