@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import type { Delivery, Site } from '@selvedge/api';
 import { sites } from '@selvedge/api';
@@ -30,8 +31,7 @@ class HubNamespace {
     this.#name = `svg-${id}`;
     this.#prefix = `sv${id}`;
     this.#siteNames = siteNames;
-    // Of the block for benchmarks (RFC 2544), which no machine has as its own.
-    this.#subnet = `198.18.${process.pid % 256}`;
+    this.#subnet = freeSubnet();
     this.network = {
       namespace: `/run/netns/${this.#name}`,
       address: this.#hubAddress(0),
@@ -61,6 +61,10 @@ class HubNamespace {
   }
 
   async remove(): Promise<void> {
+    // The namespace lives on where others see its mount, as containers that were started meanwhile do.
+    for (let cable = 0; cable <= this.#siteNames.length; cable++) {
+      await ip('link', 'delete', `${this.#prefix}n${cable}`).catch(() => undefined);
+    }
     await ip('netns', 'delete', this.#name);
   }
 
@@ -71,6 +75,18 @@ class HubNamespace {
   #hubAddress(cable: number): string {
     return `${this.#subnet}.${cable * 4 + 2}`;
   }
+}
+
+/** Of the second half of the block for benchmarks (RFC 2544), which no machine has as its own; the first half is for labs with racks. A run that was killed leaves its cables behind. */
+function freeSubnet(): string {
+  const taken = Object.values(networkInterfaces()).flatMap((found = []) =>
+    found.map(({ address }) => address),
+  );
+  for (let tried = 0; tried < 256; tried += 1) {
+    const subnet = `198.19.${(process.pid + tried) % 256}`;
+    if (!taken.some((address) => address.startsWith(`${subnet}.`))) return subnet;
+  }
+  throw new Error('cables of earlier runs have all subnets of 198.19.0.0/16');
 }
 
 async function ip(...args: readonly string[]): Promise<void> {

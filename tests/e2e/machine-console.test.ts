@@ -127,6 +127,8 @@ describe('selvedge machine console, through hub, link and rack', () => {
     await poll(
       async () => {
         const refused = startCli(['machine', 'console', 'rack-7'], hub.kubeconfigPath);
+        // Where it is not refused yet it would go on for ever.
+        refused.stdin.write('\u001d');
         return (await refused.ended) === 0 ? undefined : /needs Full/.test(refused.texts.stderr) || undefined;
       },
       { seconds: 30, what: 'the console needs more than Read' },

@@ -23,11 +23,11 @@ export interface PodAccess {
   readonly file?: string;
 }
 
-/** Says a line each second, and answers on port 9000 with what it is sent. */
+/** Says two lines at once and then one each second, and answers on port 9000 with what it is sent. */
 export const echoCommand = [
   'sh',
   '-c',
-  'nc -ll -p 9000 -e cat & i=0; while :; do i=$((i+1)); echo "line $i"; sleep 1; done',
+  'nc -ll -p 9000 -e cat & echo "line 1"; echo "line 2"; i=2; while sleep 1; do i=$((i+1)); echo "line $i"; done',
 ];
 
 /** What people do with pods: each check is one test. */
@@ -189,10 +189,10 @@ async function startForward(kubectl: Kubectl, args: readonly string[]): Promise<
   };
   const portOf = () => Number(/127\.0\.0\.1:(\d+) ->/.exec(output)?.[1]);
   try {
-    await until(`kubectl forwards a port: ${complaints}`, () => portOf() > 0);
+    await until('kubectl forwards a port', () => portOf() > 0);
   } catch (error) {
     await stop();
-    throw error;
+    throw new Error(`kubectl port-forward: ${complaints}`, { cause: error });
   }
   return { port: portOf(), complaints: () => complaints, stop };
 }

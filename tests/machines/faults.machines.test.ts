@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFile, stat, truncate } from 'node:fs/promises';
+import { copyFile, readFile, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Machine, type MachineImage, machineImages, type MachineSpec, machines } from '@selvedge/api';
@@ -231,6 +231,7 @@ describe('machines in trouble', requireTool(...rackLabTools, ...imageTools), () 
     // The rack looks when it starts, and every few minutes.
     await lab.stopAgent();
     const enter = await lab.network.addGuest('rogue', '10.77.0.250/24');
+    const logFile = join(lab.folder, 'rogue.log');
     const rogue = await ChildProgram.start({
       name: 'rogue',
       command: [
@@ -243,12 +244,17 @@ describe('machines in trouble', requireTool(...rackLabTools, ...imageTools), () 
         '--bind-interfaces',
         '--user=root',
         '--pid-file=',
+        '--log-facility=-',
         '--dhcp-range=10.77.0.230,10.77.0.240',
         `--dhcp-leasefile=${join(lab.folder, 'rogue.leases')}`,
       ],
-      logFile: join(lab.folder, 'rogue.log'),
+      logFile,
     });
     try {
+      await rogue.ready(
+        async () => ((await readFile(logFile, 'utf8')).includes('DHCP, IP range') ? true : undefined),
+        { seconds: 60, what: 'serves' },
+      );
       await lab.startAgent();
       const isRogue = ({ address }: { address: string }) => address === '10.77.0.250';
       const site = await lab.waitSite(

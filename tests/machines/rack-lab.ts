@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type KubeObject,
@@ -158,6 +159,7 @@ export class RackLab {
 
   /** On many networks an IPv6 router answers; where none does, iPXE waits 14 s for one at each start. */
   async #addRouter(): Promise<void> {
+    if (!existsSync('/proc/net/if_inet6')) return;
     const enter = await this.network.addGuest('router', 'fd77::1/64');
     this.#router = await ChildProgram.start({
       name: 'router',
@@ -310,7 +312,7 @@ export class RackLab {
     expected: string | { readonly what: string; readonly seconds: number },
     isWanted: (status: NonNullable<Machine['status']>, machine: Machine) => boolean,
   ): Promise<Machine> {
-    const { what, seconds } = typeof expected === 'string' ? { what: expected, seconds: 480 } : expected;
+    const { what, seconds } = typeof expected === 'string' ? { what: expected, seconds: 900 } : expected;
     return poll(
       async () => {
         const machine = await this.findMachine(name);
@@ -414,11 +416,20 @@ function endsWithUs(): string[] {
   return [getTool('setpriv'), '--pdeathsig', 'TERM'];
 }
 
-/** Both ends of a cable of its own, of the block for benchmarks (RFC 2544: 198.18.0.0/15), which no machine has: 4 labs of 8192 processes. */
+/**
+ * Both ends of a cable of its own, of the first half of the block for benchmarks (RFC 2544: 198.18.0.0/15), which no machine has: 4 labs of 4096 processes. The cable of
+ * a run that was killed stays.
+ */
 function uplinkAddresses(pid: number, lab: number): [string, string] {
-  const first = ((pid % 8192) * 4 + (lab % 4)) * 4;
-  const address = (host: number) => `198.${18 + (host >> 16)}.${(host >> 8) & 255}.${host & 255}`;
-  return [address(first + 1), address(first + 2)];
+  const taken = Object.values(networkInterfaces()).flatMap((found = []) =>
+    found.map(({ address }) => address),
+  );
+  const address = (host: number) => `198.18.${(host >> 8) & 255}.${host & 255}`;
+  for (let tried = 0; tried < 16_384; tried += 1) {
+    const first = (pid * 4 + (lab % 4) + tried) * 4;
+    if (!taken.includes(address(first + 1))) return [address(first + 1), address(first + 2)];
+  }
+  throw new Error('cables of earlier labs have all addresses of 198.18.0.0/16');
 }
 
 function siteObject(rack: Partial<RackSpec> = {}): Site {

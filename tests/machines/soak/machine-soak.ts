@@ -225,6 +225,22 @@ export class MachineSoak {
     });
   }
 
+  /** Whatever it says. */
+  async untilRackAnswers(): Promise<void> {
+    const ask = async () => {
+      const signal = AbortSignal.timeout(5000);
+      await (await fetch(`http://127.0.0.1:${this.#rackPort}/`, { signal })).text();
+    };
+    await poll(
+      () =>
+        ask().then(
+          () => true,
+          () => undefined,
+        ),
+      { seconds: 120, what: 'the rack answers', why: async () => (await this.agent?.lastLines(40)) ?? '' },
+    );
+  }
+
   async killAgent(): Promise<void> {
     await this.agent?.powerOff();
     this.agent = undefined;

@@ -32,6 +32,9 @@ export class RandomLife {
   /** When the way from people to the rack was last broken, and since when it is whole. */
   #brokenSince: number | undefined;
   #wholeSince = 0;
+  #breaks = 0;
+  /** Until the way is whole again. */
+  #mending = Promise.resolve();
   #instance = 0;
 
   constructor(soak: MachineSoak, random: SeededRandom) {
@@ -59,6 +62,7 @@ export class RandomLife {
       if (this.#random.chance(0.02)) await this.#breakWay();
       await sleep(30 + this.#random.next() * 200);
     }
+    await this.#mending;
   }
 
   /** Nothing breaks any more; nobody wants anything else. */
@@ -276,6 +280,7 @@ export class RandomLife {
 
   async #breakWay(): Promise<void> {
     const soak = this.#soak;
+    const turn = ++this.#breaks;
     this.#brokenSince ??= performance.now();
     const pause = () => sleep(this.#random.next() * 4000);
     switch (this.#random.pick(['Agent', 'Hub', 'Link'] as const)) {
@@ -295,8 +300,13 @@ export class RandomLife {
         soak.link.restore();
         break;
     }
-    this.#wholeSince = performance.now();
-    this.#brokenSince = undefined;
+    // An agent that was started has yet to come up; people go on meanwhile.
+    this.#mending = soak.untilRackAnswers().then(() => {
+      if (turn !== this.#breaks) return;
+      this.#wholeSince = performance.now();
+      this.#brokenSince = undefined;
+    });
+    this.#mending.catch(() => undefined);
   }
 
   #allow(name: string): void {

@@ -72,6 +72,10 @@ export class NamespaceNetwork implements MachineNetwork {
   /** Whatever runs in it must have ended: a namespace lives as long as a process is in it. */
   async close(): Promise<void> {
     const problems: unknown[] = [];
+    // A namespace lives on where others see its mount, as containers that were started meanwhile do: its cable is not to stay here with its address.
+    if (this.#options.uplink !== undefined) {
+      await this.#ip('link', 'delete', this.#nearUplink).catch((error: unknown) => problems.push(error));
+    }
     for (const name of [...this.#guests, this.#options.name]) {
       await this.#ip('netns', 'delete', name).catch((error: unknown) => problems.push(error));
     }
@@ -87,12 +91,16 @@ export class NamespaceNetwork implements MachineNetwork {
     await this.#inside('addr', 'add', address, 'dev', this.interface);
     await this.#inside('link', 'set', this.interface, 'up');
     if (uplink === undefined) return;
-    const near = `${name}-up`;
+    const near = this.#nearUplink;
     await this.#ip('link', 'add', near, 'type', 'veth', 'peer', 'name', 'uplink', 'netns', name);
     await this.#ip('addr', 'add', uplink.here, 'dev', near);
     await this.#ip('link', 'set', near, 'up');
     await this.#inside('addr', 'add', uplink.there, 'dev', 'uplink');
     await this.#inside('link', 'set', 'uplink', 'up');
+  }
+
+  get #nearUplink(): string {
+    return `${this.#options.name}-up`;
   }
 
   async #inside(...args: readonly string[]): Promise<void> {
