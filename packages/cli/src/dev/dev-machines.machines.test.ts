@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Machine, machines, type Secret, secrets, type Site, sites } from '@selvedge/api';
 import { createLogger } from '@selvedge/api/node';
@@ -29,7 +29,7 @@ describe('selvedge dev machines', requireTool('qemu-system-x86_64', 'setpriv'), 
     await rm(folder, { recursive: true, force: true });
   });
 
-  const start = (...more: readonly string[]) => {
+  const start = (t: TestContext, ...more: readonly string[]) => {
     const stop = new AbortController();
     const args = [
       'dev',
@@ -47,6 +47,8 @@ describe('selvedge dev machines', requireTool('qemu-system-x86_64', 'setpriv'), 
       stop.abort();
       return await command.ended;
     };
+    // Boxes of a test that failed would run on, and hold the file.
+    t.after(end);
     return { command, end };
   };
   const untilShown = async (shown: () => string, pattern: RegExp) => {
@@ -57,8 +59,8 @@ describe('selvedge dev machines', requireTool('qemu-system-x86_64', 'setpriv'), 
   };
   const machine = (name: string) => hub.client.get<Machine>(machines, { name });
 
-  test('makes the Site, the login and the Machines, and each BMC switches its box', async () => {
-    const { command, end } = start('--count', '2');
+  test('makes the Site, the login and the Machines, and each BMC switches its box', async (t) => {
+    const { command, end } = start(t, '--count', '2');
     await untilShown(command.stdout, /dev-2.*\n[\s\S]*machine list/);
     assert.match(command.stdout(), /build-inspection/);
     assert.match(command.stdout(), /selvedge-agent run .*--rack/);
@@ -88,10 +90,10 @@ describe('selvedge dev machines', requireTool('qemu-system-x86_64', 'setpriv'), 
     await assert.rejects(fetch(`${spec.bmc?.address}/redfish/v1/`));
   });
 
-  test('started again they are the same Machines, with the wishes of people, at new addresses', async () => {
+  test('started again they are the same Machines, with the wishes of people, at new addresses', async (t) => {
     const before = await machine('dev-1');
     await hub.client.update<Machine>(machines, { ...before, spec: { ...before.spec, protected: true } });
-    const { command, end } = start();
+    const { command, end } = start(t);
     await untilShown(command.stdout, /machine list/);
     const again = await machine('dev-1');
     assert.equal(again.metadata.uid, before.metadata.uid);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Machine,
@@ -31,6 +31,12 @@ describe('selvedge machine on a hub', () => {
     const captured = await cli(...args);
     assert.equal(captured.code, 0, `${args.join(' ')}: ${captured.stdout}${captured.stderr}`);
     return captured;
+  };
+  /** One that goes on; it ends with the test, also with one that failed. */
+  const start = (t: TestContext, ...args: string[]) => {
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    return startCaptured(['machine', ...args], { env: env(), signal: stop.signal });
   };
   const get = (name: string) => hub.client.get<Machine>(machines, { name });
   /** As the gateway writes what a rack says; it acts on what stands there now. */
@@ -177,25 +183,22 @@ describe('selvedge machine on a hub', () => {
     assert.match(refused.stderr, /there is no machine image debain\n {2}Did you mean debian/);
   });
 
-  test('a rollout of one machine: provisioned while somebody watches, then released', async () => {
+  test('a rollout of one machine: provisioned while somebody watches, then released', async (t) => {
     const file = join(folder, 'user-data');
     await writeFile(file, '#cloud-config\n');
-    const watching = startCaptured(
-      [
-        'machine',
-        'provision',
-        'berlin-1',
-        '--image',
-        'debian',
-        '--user-data',
-        file,
-        '--disk',
-        'minSizeGigabytes=100',
-        '--wait',
-        '--timeout',
-        '60s',
-      ],
-      { env: env() },
+    const watching = start(
+      t,
+      'provision',
+      'berlin-1',
+      '--image',
+      'debian',
+      '--user-data',
+      file,
+      '--disk',
+      'minSizeGigabytes=100',
+      '--wait',
+      '--timeout',
+      '60s',
     );
     let instanceId: string | undefined;
     for (let tries = 0; instanceId === undefined; tries++) {
@@ -246,8 +249,8 @@ describe('selvedge machine on a hub', () => {
     );
   });
 
-  test('waiting ends with 1 when the machine gives up', async () => {
-    const watching = startCaptured(['machine', 'inspect', 'berlin-2', '--wait'], { env: env() });
+  test('waiting ends with 1 when the machine gives up', async (t) => {
+    const watching = start(t, 'inspect', 'berlin-2', '--wait');
     for (let tries = 0; (await get('berlin-2')).spec.requests === undefined; tries++) {
       if (tries === 400) assert.fail(watching.stdout());
       await sleep(50);

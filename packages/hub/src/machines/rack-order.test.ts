@@ -3,15 +3,7 @@ import { describe, test } from 'node:test';
 import type { Machine, MachineImage, MachineScript, RackSpec, Site } from '@selvedge/api';
 import fc from 'fast-check';
 import { machineWith, rackSpec } from '../gateway/testing/machine-reports.ts';
-import {
-  explainOversize,
-  hubRegistriesOf,
-  isOversize,
-  machineOrder,
-  rackOrder,
-  secretsOfOrder,
-  specOfRackOrder,
-} from './rack-order.ts';
+import { hubRegistriesOf, machineOrder, rackOrder, secretsOfOrder, specOfRackOrder } from './rack-order.ts';
 
 const apiVersion = 'selvedge.dev/v1alpha1';
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -256,28 +248,4 @@ describe('the order of a rack', () => {
       { numRuns: 30 },
     );
   });
-});
-
-test('an order that no site could take is told with its size, the fields and the machines that make it', () => {
-  const orderWith = (count: number, bytes: number) => {
-    const provision = { image: 'debian', userData: { text: 'x'.repeat(bytes) } };
-    const machines = Array.from({ length: count }, (_, i) =>
-      stored(machineWith(`m${i}`, { provision }), `u${i}`),
-    );
-    const order = rackOrder(site, { ...none, machines });
-    assert.ok(order);
-    return order;
-  };
-  const small = orderWith(500, 8 * 1024);
-  const large = orderWith(500, 32 * 1024);
-  assert.equal(isOversize(small), false);
-  assert.equal(isOversize(large), true);
-  const why = explainOversize(large, small);
-  assert.match(why, /500 Machines have 1[56]\.\d MiB, and a site takes 8\.0/);
-  assert.match(why, /spec\.provision\.userData\.secretRef .* m0 \(32 KiB\)/);
-  assert.match(why, /goes on with the orders that it has\. Give/);
-  assert.match(
-    explainOversize(large, undefined),
-    /8\.0: nothing of them is sent, and its rack has none so far\. Give/,
-  );
 });

@@ -53,44 +53,6 @@ export function rackOrder(site: Site, inputs: RackInputs): RackOrder | undefined
   };
 }
 
-/** It rides in the signed policy of its site, and comes back whole when a hub has lost its memory: within 16 MiB of `held`. */
-export const rackOrderLimitBytes = 8 * 1024 * 1024;
-const namedMachines = 3;
-
-const bytesOf = (order: RackOrder): number => Buffer.byteLength(JSON.stringify(order));
-
-export function isOversize(order: RackOrder): boolean {
-  return bytesOf(order) > rackOrderLimitBytes;
-}
-
-/**
- * Why the order cannot be sent, and what to do about it.
- * @param present what was sent before.
- */
-export function explainOversize(order: RackOrder, present: RackOrder | undefined): string {
-  const effect =
-    present === undefined
-      ? 'nothing of them is sent, and its rack has none so far'
-      : 'none of what was changed since is sent, and its rack goes on with the orders that it has';
-  const largest = order.machines
-    .map(({ name, provision }) => ({ name, bytes: textBytes(provision) }))
-    .toSorted((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1))
-    .slice(0, namedMachines)
-    .map((one) => `${one.name} (${Math.ceil(one.bytes / 1024)} KiB)`);
-  const mebibytes = (value: number) => (value / 2 ** 20).toFixed(1);
-  return (
-    `The orders of its ${order.machines.length} Machines have ${mebibytes(bytesOf(order))} MiB, and a site takes ${mebibytes(rackOrderLimitBytes)}: ${effect}. ` +
-    'Give user data by spec.provision.userData.secretRef in place of spec.provision.userData.text, or with the MachineImage. ' +
-    `Most of it in spec.provision of: ${largest.join(', ')}.`
-  );
-}
-
-function textBytes(provision: MachineOrder['provision']): number {
-  const { userData, networkConfig = '' } = provision ?? {};
-  const text = userData !== undefined && 'text' in userData ? userData.text : '';
-  return Buffer.byteLength(text) + Buffer.byteLength(networkConfig);
-}
-
 /**
  * The other way round, for a Site that was restored from a backup: a merge patch of `spec` that gives the networks of this order. Empty when the spec says the same already, or the
  * order says nothing. Which images inspect stays as it is there.

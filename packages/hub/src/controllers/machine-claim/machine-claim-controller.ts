@@ -31,7 +31,7 @@ export const claimFinalizer = 'selvedge.dev/machine-claim';
 const settleMilliseconds = 5_000;
 
 interface ClaimContext extends ControllerContext {
-  /** Machine by UID of the claim that it was given to here: what is heard of lags behind that. */
+  /** By UID of the claim, the machine that it was last tried to give it here: what is heard of lags behind that. */
   readonly chosen: Map<string, string>;
   readonly answers: ExpressionAnswers;
 }
@@ -178,30 +178,33 @@ async function bind(ctx: ClaimContext, claim: MachineClaim): Promise<ReconcileRe
       ? new MachineFit(claim, facts)
       : await fitByExpression(ctx, claim, { facts, expression });
   const refused = new Map<string, string>();
+  // What is heard of lags behind what was given away a moment ago: `undefined` is gone.
+  const newest = new Map<string, MachineFacts | undefined>();
+  let contested: StatusError | undefined;
   for (const { metadata } of fit.rank(all)) {
-    const machine = await client.find<Machine>(machines, { name: metadata.name });
-    // What is heard of lags behind what was given away a moment ago.
-    if (!machine) continue;
+    const { name } = metadata;
+    const machine = await client.find<Machine>(machines, { name });
+    const known = machine && machineFacts(machine);
+    newest.set(name, known);
+    if (!machine || !known) continue;
     if (expression !== undefined) answers.ask(expression, machine);
-    if (Object.keys(fit.judge(machineFacts(machine))).length > 0) continue;
+    if (Object.keys(fit.judge(known)).length > 0) continue;
+    // Before it is written: a write that seems to fail may be done, and from then on it is the claim's.
+    ctx.chosen.set(claim.metadata.uid ?? '', name);
     let bound: Machine;
     try {
       bound = await client.update<Machine>(machines, withClaim(machine, claim));
     } catch (error) {
-      if (isConflict(error) || isNotFound(error)) continue;
-      if (!isStatusError(error, 'Invalid')) throw error;
-      // As it is stored it would be refused today: that keeps no claim from another.
-      const why = whyRefused(error);
-      logger.warn('machine not given to a claim', {
-        machine: metadata.name,
-        claim: claim.metadata.name,
-        why,
-      });
-      refused.set(metadata.name, why);
+      if (isConflict(error)) contested = error;
+      else if (isNotFound(error)) newest.set(name, undefined);
+      else if (isStatusError(error, 'Invalid')) {
+        // As it is stored it would be refused today: that keeps no claim from another.
+        const why = whyRefused(error);
+        logger.warn('machine not given to a claim', { machine: name, claim: claim.metadata.name, why });
+        refused.set(name, why);
+      } else throw error;
       continue;
     }
-    // From here on it is the claim's: what fails now is done again with this one.
-    ctx.chosen.set(claim.metadata.uid ?? '', bound.metadata.name);
     recorder.record(claim, {
       type: 'Normal',
       reason: 'Bound',
@@ -210,8 +213,14 @@ async function bind(ctx: ClaimContext, claim: MachineClaim): Promise<ReconcileRe
     await keepBound(ctx, claim, bound);
     return 'done';
   }
-  const candidates = all.filter((machine) => fit.judge(machine).lacks === undefined).length;
-  const why = fit.explain(all, refused);
+  // It may be free still, and what changed there may be nothing that would wake the claim: it is tried again.
+  if (contested !== undefined) throw contested;
+  const present = all.flatMap((machine) => {
+    const { name } = machine.metadata;
+    return newest.has(name) ? (newest.get(name) ?? []) : [machine];
+  });
+  const candidates = present.filter((machine) => fit.judge(machine).lacks === undefined).length;
+  const why = fit.explain(present, refused);
   await writeStatus(ctx, claim, pendingStatus(claim, { why, candidates, now: clock.now() }));
   return 'done';
 }

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
   type Condition,
+  type Machine,
+  machines,
   type MirrorOrder,
   type RackOrder,
   type Site,
@@ -17,7 +19,8 @@ import { connectivityOf, expectedSilenceSeconds } from '../../resources/connecti
 import { isHubBehind } from '../../resources/site-hold.ts';
 import { ShortLived } from '../../resources/short-lived.ts';
 import { withCondition } from '../../rollout/conditions.ts';
-import { explainOversize, hubRegistriesOf, isOversize, rackOrder } from '../../machines/rack-order.ts';
+import { explainOversize, isOversize, restrainedOrder } from '../../machines/oversize-order.ts';
+import { hubRegistriesOf, rackOrder } from '../../machines/rack-order.ts';
 import { keysFromMirrorOrders, mirrorOrders } from '../../sources/mirror/mirror-orders.ts';
 import type { ControllerContext } from '../controller-context.ts';
 import type { EventFacts } from '../event/event-recorder.ts';
@@ -55,6 +58,8 @@ class SiteController {
   readonly #ctx: ControllerContext;
   /** Before this the hub has not listened long enough to call anybody silent. */
   readonly #listensSince: number;
+  /** Per site, the end of the adoption whose doings on Machines have been heard of. */
+  readonly #heardAdoption = new Map<string, string>();
   #hasLookedForForgotten = false;
   /** Read once for all the sites that are looked at in the same moment. */
   readonly #heartbeats: ShortLived<Map<string, Heartbeat>>;
@@ -99,6 +104,7 @@ class SiteController {
     const { client, fleet } = this.#ctx;
     const site = await client.find<Site>(sites, { name });
     if (!site) {
+      this.#heardAdoption.delete(name);
       await fleet.forgetSite(name);
       return 'done';
     }
@@ -108,11 +114,12 @@ class SiteController {
     let rackFault: string | undefined;
     // A site that follows newer state than the hub's takes none of it until a person decides.
     if (!isHubBehind(site)) {
+      if (!(await this.#hasHeardAdoption(site))) return { requeueAfterSeconds: 1 };
       const wanted = this.#rackOrder(site);
       let rack = wanted;
       if (wanted !== undefined && isOversize(wanted)) {
-        // All or nothing: with a part of its Machines left out it could not be told which are gone.
-        rack = (await fleet.siteState(name)).policy.rack;
+        // Not a part of them: with Machines left out it could not be told which are gone.
+        rack = restrainedOrder((await fleet.siteState(name)).policy.rack, wanted);
         rackFault = explainOversize(wanted, rack);
       }
       if (rack !== undefined) await this.#putScripts(rack);
@@ -140,12 +147,30 @@ class SiteController {
   #rackOrder(site: Site): RackOrder | undefined {
     // Most sites have none: nothing is listed for them.
     if (site.spec?.rack === undefined) return undefined;
-    const { machines, machineImages, machineScripts } = this.#ctx.informers;
+    const { informers } = this.#ctx;
     return rackOrder(site, {
-      machines: machines.list(),
-      images: machineImages.list(),
-      scripts: machineScripts.list(),
+      machines: informers.machines.list(),
+      images: informers.machineImages.list(),
+      scripts: informers.machineScripts.list(),
     });
+  }
+
+  /**
+   * Machines of a Site are protected before what it follows is adopted, and are heard of apart from it: an order of what was heard of them before could erase them.
+   */
+  async #hasHeardAdoption({ metadata: { name }, status, spec }: Site): Promise<boolean> {
+    const { action, state, completedTime } = status?.recovery ?? {};
+    const isAdopted = action === 'Adopt' && state === 'Done' && completedTime !== undefined;
+    if (!isAdopted || spec?.rack === undefined || this.#heardAdoption.get(name) === completedTime)
+      return true;
+    const { client, informers } = this.#ctx;
+    const { items } = await client.list<Machine>(machines, { fieldSelector: `spec.siteName=${name}` });
+    const hasHeard = items.every(({ metadata }) => {
+      const known = informers.machines.find(metadata)?.metadata;
+      return known?.uid === metadata.uid && (known?.generation ?? 0) >= (metadata.generation ?? 0);
+    });
+    if (hasHeard) this.#heardAdoption.set(name, completedTime);
+    return hasHeard;
   }
 
   /** Images of machines may be called by any name of the hub: it is the one that whoever pushed them reaches it by. */

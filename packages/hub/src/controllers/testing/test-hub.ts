@@ -13,11 +13,13 @@ import {
   type ObjectClient,
   type Release,
   releases,
+  type ResourceRef,
   type Rollout,
   rollouts,
   type Site,
   StatusError,
   sites,
+  type WatchEvent,
 } from '@selvedge/api';
 import { createLogger } from '@selvedge/api/node';
 import {
@@ -156,6 +158,23 @@ export class TestHub implements AsyncDisposable {
       signal: stop.signal,
     });
     this.#controllers = { stop, stopped };
+  }
+
+  /** The controllers that are started next hear of changes of this kind only once the returned is called. */
+  holdBack({ plural }: ResourceRef): () => void {
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const watch = this.client.watch.bind(this.client);
+    this.client.watch = async function* <T extends KubeObject>(
+      ...[ref, options]: Parameters<ObjectClient['watch']>
+    ): AsyncIterable<WatchEvent<T>> {
+      // Who stops them waits for their watches.
+      options?.signal?.addEventListener('abort', () => release());
+      for await (const event of watch<T>(ref, options)) {
+        if (ref.plural === plural) await released;
+        yield event;
+      }
+    };
+    return release;
   }
 
   async stopControllers(): Promise<void> {
