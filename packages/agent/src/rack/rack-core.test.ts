@@ -146,9 +146,13 @@ describe('a rack and a box, over sockets', () => {
     await rack.restart();
     assert.equal(await box.openSession(nonce), 200);
     const seen: string[] = [];
-    while (rack.record(uid).phase !== 'Provisioning' || rack.record(uid).job?.stage !== 'Disk') {
+    const isWritten = () => {
+      const { phase, job } = rack.record(uid);
+      return phase === 'Provisioning' && job?.stage === 'Disk';
+    };
+    for (let round = 0; round < 20 && !isWritten(); round += 1) {
       await rack.restart();
-      const task = await box.task(AbortSignal.timeout(30_000));
+      const task = await box.task(t.signal);
       if (task === undefined) continue;
       seen.push(task.name);
       await rack.restart();

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { systemClock } from '@selvedge/api/node';
 import fc from 'fast-check';
 import type { PreparedImage } from '../images/image-library.ts';
+import { eventually } from '../../testing/test-agent.ts';
 import { sampleInventory } from '../life/testing/sample-order.ts';
 import { BootBench, occupyPort } from './testing/boot-bench.ts';
 
@@ -205,10 +205,9 @@ describe('the boot server', () => {
       bench.desk.task = undefined;
       const socket = connect(bench.port, '127.0.0.1');
       socket.write(`GET /machine/v1/task HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`);
-      await systemClock.sleep(100);
+      await eventually('it waits', () => bench.desk.waiting === 1);
       socket.destroy();
-      for (let i = 0; i < 500 && !bench.desk.fetched.includes('gone'); i += 1) await systemClock.sleep(20);
-      assert.ok(bench.desk.fetched.includes('gone'));
+      await eventually('it is let go', () => bench.desk.waiting === 0);
     });
 
     test('takes the answer to the present task only', async () => {

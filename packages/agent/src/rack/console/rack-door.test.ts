@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { isStatusError } from '@selvedge/api';
 import type { LinkCall, LinkDoor } from '../../link/link-door.ts';
 import { serveStreams } from '../../link/streams/testing/stream-server.ts';
@@ -125,7 +126,7 @@ describe('the console of a machine', () => {
     });
   }
 
-  test('of a machine without one is what its inspection system writes, as long as somebody looks', async () => {
+  test('of a machine without one is what its inspection system writes, as long as somebody looks', async (t) => {
     const console = new SilentConsole();
     await using server = await serveStreams(new ConsoleBackend(console));
     const terminal = new AttachedTerminal(server.port);
@@ -135,6 +136,6 @@ describe('the console of a machine', () => {
     await terminal.shows('Writing\r\n');
     terminal.leave();
     await terminal.closed;
-    while (console.listeners.size > 0) await new Promise((resolve) => setImmediate(resolve));
+    while (console.listeners.size > 0) await setImmediate(undefined, { signal: t.signal });
   });
 });

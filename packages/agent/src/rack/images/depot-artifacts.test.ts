@@ -97,6 +97,7 @@ test('an image of the rack is not given up for others, and is let go when no mac
   const large = push('large', randomBytes(2 * mib));
   library.setWanted([image], [], true);
   await whole(library, image);
+  await until('it is noted as needed', async () => (await depot.needed()).get('rack'));
   const fetchLarge = () => depot.ensure(large.reference, request({ namespace: 'machines' }));
   await assert.rejects(fetchLarge(), { reason: 'StorageFull' });
   library.setWanted([], [], true);

@@ -23,6 +23,9 @@ export interface FakeBoxOptions {
   readonly beforeRequest?: (path: string) => Promise<void>;
 }
 
+/** A test whose rack never gives a task ends with an error, not by hanging. */
+const patienceMs = 120_000;
+
 /** A box as far as the rack can see it: its firmware and its inspection system, over true HTTP. Its disk is memory. */
 export class FakeBox {
   readonly #url: () => string;
@@ -178,9 +181,14 @@ export class FakeBox {
   }
 
   async work({ until }: { until?: (task: ReadTask) => boolean } = {}): Promise<ReadTask | undefined> {
+    let heardMs = performance.now();
     for (;;) {
       const task = await this.task();
-      if (task === undefined) continue;
+      if (task === undefined) {
+        if (performance.now() - heardMs > patienceMs) throw new Error('the rack has no task for it');
+        continue;
+      }
+      heardMs = performance.now();
       if (until?.(task) === true) return task;
       await this.carryOut(task);
       if (task.name === 'poweroff') this.isOn = false;

@@ -21,6 +21,8 @@ export class ScriptedDesk implements MachineDesk {
   readonly logs: string[] = [];
   readonly requests: BootRequest[] = [];
   readonly fetched: string[] = [];
+  /** Boxes that wait for a task now. */
+  waiting = 0;
   task: Task;
   isAborted = false;
   prepared: PreparedImage | undefined;
@@ -67,9 +69,10 @@ export class ScriptedDesk implements MachineDesk {
 
   nextTask(_session: SystemSession, signal: AbortSignal): Promise<Task> {
     if (this.task !== undefined) return Promise.resolve(this.task);
+    this.waiting += 1;
     return new Promise((resolve) => {
       signal.addEventListener('abort', () => {
-        this.fetched.push('gone');
+        this.waiting -= 1;
         resolve(undefined);
       });
     });

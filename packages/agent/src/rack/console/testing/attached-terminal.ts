@@ -5,7 +5,8 @@ import { WebSocket } from 'ws';
 /** A terminal that is attached to a console; what it shows, and how it ended. */
 export class AttachedTerminal {
   readonly #webSocket: WebSocket;
-  readonly closed: Promise<unknown>;
+  /** Also when it could not be attached. */
+  readonly closed: Promise<void>;
   shown = '';
   end: { readonly status?: string; readonly message?: string } | undefined;
 
@@ -19,7 +20,12 @@ export class AttachedTerminal {
       if (message[0] === 1) this.shown += payload;
       if (message[0] === 3) this.end = JSON.parse(payload) as { status: string };
     });
-    this.closed = once(this.#webSocket, 'close');
+    this.#webSocket.on('error', (error) => (this.end ??= { message: String(error) }));
+    this.closed = new Promise((resolve) => this.#webSocket.once('close', () => resolve()));
+  }
+
+  get isOver(): boolean {
+    return this.#webSocket.readyState === WebSocket.CLOSED;
   }
 
   type(keys: string): void {
@@ -28,7 +34,15 @@ export class AttachedTerminal {
   }
 
   async shows(part: string): Promise<void> {
-    while (!this.shown.includes(part)) await once(this.#webSocket, 'message');
+    while (!this.shown.includes(part)) {
+      if (this.isOver) {
+        throw new Error(`it ended without "${part}": ${this.shown} ${JSON.stringify(this.end)}`);
+      }
+      const over = new AbortController();
+      const news = once(this.#webSocket, 'message', { signal: over.signal }).catch(() => undefined);
+      await Promise.race([news, this.closed]);
+      over.abort();
+    }
   }
 
   pause(milliseconds: number): Promise<void> {

@@ -71,7 +71,8 @@ if [ "$verb" = get ]; then
   for name in "$@"; do echo "$name:$(cat "$name" 2>/dev/null || echo 0)"; done
 elif [ "$verb" = set ]; then
   while [ $# -gt 1 ]; do
-    echo "$2" >"$1"
+    echo "$2" >"$1.new"
+    mv "$1.new" "$1"
     echo "$1 $2" >>changes
     shift 2
   done
