@@ -8,7 +8,7 @@ import type { Resource } from '../registry/resource-catalog.ts';
 import type { OwnerKinds } from './owner.ts';
 
 /** Each page costs the store a count of what is left, so not too small; and it is read in one go, so not too large. */
-const pageLimits = { objects: 2_000, characters: 2 * 1024 * 1024 };
+const pageLimits = { objects: 2_000, characters: 16 * 1024 * 1024 };
 
 /** Every object of a resource as it is stored now, in pages; other work goes on between them. */
 export async function* everyStored(

@@ -31,8 +31,10 @@ const fillWaitMs = 10_000;
 const freshWaitMs = 3_000;
 /** So many objects are looked at before others get their turn. */
 const slice = 200;
-/** Text of objects that are trees at the same time. */
-const batchBytes = 1024 * 1024;
+/** Text of objects that are trees at the same time. Few batches where values come from elsewhere: these are read for each of them. */
+const batchBytes = { plain: 1024 * 1024, decorated: 8 * 1024 * 1024 };
+/** So much text of large objects is looked at before others get their turn. */
+const sliceBytes = 4 * 1024 * 1024;
 
 /** The whole list as trees, each fresh; of each what `project` makes of it. */
 export async function listObjects(
@@ -48,9 +50,10 @@ export async function listObjects(
 
 /** Objects of a page as decorated trees: in one batch, or in several when they are large, so that not all are in memory at once. */
 export async function* treesOf(
-  resource: Pick<Resource, 'decorate'>,
+  resource: Pick<Resource, 'decorate' | 'isDecorated'>,
   objects: ListPage['objects'],
 ): AsyncGenerator<readonly KubeObject[]> {
+  const longest = resource.isDecorated ? batchBytes.decorated : batchBytes.plain;
   let batch: KubeObject[] = [];
   let bytes = 0;
   let looked = 0;
@@ -59,10 +62,11 @@ export async function* treesOf(
       batch.push(object.parse());
       bytes += object.length;
     } else batch.push(object);
-    if (bytes >= batchBytes) {
+    if (bytes >= longest) {
       yield await resource.decorate(batch);
       batch = [];
       bytes = 0;
+      await turn();
     }
     if (++looked % slice === 0) await turn();
   }
@@ -139,6 +143,7 @@ async function pageOf(
   const objects: CachedObject[] = [];
   const metadata = { resourceVersion: String(snapshot.revision) };
   let looked = 0;
+  let bytes = 0;
   let last: CachedObject | undefined;
   for (const object of snapshot.objects.range({ namespace, after })) {
     if (last && objects.length === limit) {
@@ -147,7 +152,12 @@ async function pageOf(
     }
     if (selection.selectsAll || selection.matches(object)) objects.push(object);
     last = object;
-    if (!selection.selectsAll && ++looked % slice === 0) await turn();
+    if (selection.selectsAll) continue;
+    bytes += object.length;
+    if (++looked < slice && bytes < sliceBytes) continue;
+    looked = 0;
+    bytes = 0;
+    await turn();
   }
   return { objects, metadata };
 

@@ -10,7 +10,8 @@ const page = (...lengths: number[]) =>
 test('a page has as many objects as fit, by what was on the last one', () => {
   assert.equal(nextPageSize(limits), 50);
   assert.equal(nextPageSize({ objects: 7, characters: 1000 }), 7);
-  assert.equal(nextPageSize(limits, page(10, 30)), 50);
-  assert.equal(nextPageSize(limits, page(1, 1, 1)), 500);
+  assert.equal(nextPageSize(limits, page(100, 300)), 5);
+  assert.equal(nextPageSize(limits, page(1, 1, 1)), 12);
+  assert.equal(nextPageSize(limits, page(...Array.from({ length: 200 }, () => 1))), 500);
   assert.equal(nextPageSize(limits, page(5000)), 1);
 });

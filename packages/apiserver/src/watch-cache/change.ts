@@ -19,9 +19,9 @@ export class Change {
     return this.object.revision;
   }
 
-  /** Memory that it keeps, in bytes. */
+  /** Text of its states, in bytes, as it is when it is unpacked: what is made of it for watchers is as long. */
   get bytes(): number {
-    return this.object.keptBytes + (this.previous?.keptBytes ?? 0);
+    return this.object.length + (this.previous?.length ?? 0);
   }
 
   /** The event as watchers of one form get it, made for the first of them. */

@@ -31,6 +31,18 @@ describe('EventWindow', () => {
     assert.equal(window.covers(10), false);
   });
 
+  test('counts what is packed by the text that watchers are told', () => {
+    const packed = (revision: number) =>
+      new CachedObject({ namespace: 'n', name: 'x', revision }, Buffer.alloc(10), 300);
+    const window = new EventWindow({ maxChanges: 10, maxBytes: 1000 });
+    window.open(0);
+    window.push(new Change('put', packed(1), undefined));
+    window.push(new Change('put', packed(2), packed(1)));
+    assert.equal(window.covers(0), true);
+    window.push(new Change('put', packed(3), packed(2)));
+    assert.equal(window.covers(1), false);
+  });
+
   test('forgets the oldest, by number and by bytes', () => {
     const window = new EventWindow({ maxChanges: 10, maxBytes: 1000 });
     window.open(0);

@@ -24,7 +24,7 @@ export interface CacheSnapshot {
   readonly objects: SortedSnapshot<CachedObject>;
 }
 
-const fillPage = { objects: 500, characters: 1024 * 1024 };
+const fillPage = { objects: 500, characters: 4 * 1024 * 1024 };
 const window = { maxChanges: 1024, maxBytes: 8 * 1024 * 1024 };
 const progressEveryMs = 4000;
 const retryMs = 500;
