@@ -49,7 +49,7 @@ const longProvision = { image: 'debian', userData: { text: 'x'.repeat(9 * 1024 *
 test('while orders are too large the rack only hears what makes it do less', () => {
   const present = ordered({
     a: { provision: { image: 'debian' }, wipeConsent: 'a' },
-    b: { provision: { image: 'debian' } },
+    b: { provision: { image: 'debian' }, release: { erase: 'Secure' } },
     c: {},
     gone: { provision: { image: 'debian' } },
   });
@@ -57,7 +57,7 @@ test('while orders are too large the rack only hears what makes it do less', () 
     {
       a: { provision: { image: 'other' }, protected: true },
       b: { broken: { reason: 'fan' } },
-      c: { provision: { image: 'debian' }, externallyProvisioned: true },
+      c: { provision: { image: 'debian' }, externallyProvisioned: true, accepted: false },
       big: { provision: longProvision },
     },
     2,
@@ -69,11 +69,20 @@ test('while orders are too large the rack only hears what makes it do less', () 
     ...present,
     machines: [
       { ...a, isProtected: true, wipeConsent: false },
-      { ...b, broken: { reason: 'fan' } },
-      { ...c, isExternal: true },
+      { ...b, broken: { reason: 'fan' }, erase: 'None' },
+      { ...c, isExternal: true, accepted: false },
     ],
   });
   assert.deepEqual(restrainedOrder(sent, wanted), sent);
+});
+
+test('while orders are too large a rack that lost its memory still hears what runs on its machines', () => {
+  const present = ordered({ a: {} });
+  const known = { phase: 'Provisioned' as const };
+  const wanted = ordered({ a: {}, big: { provision: longProvision } }, 2);
+  const machines = wanted.machines.map((machine) => (machine.name === 'a' ? { ...machine, known } : machine));
+  const sent = restrainedOrder(present, { ...wanted, machines });
+  assert.deepEqual(sent?.machines, [{ ...present.machines[0], known }]);
 });
 
 test('while orders are too large nothing that was protected, broken or without consent is let go on', () => {

@@ -18,7 +18,7 @@ export function explainOversize(order: RackOrder, present: RackOrder | undefined
   const effect =
     present === undefined
       ? 'nothing of them is sent, and its rack has none so far'
-      : 'its rack goes on with the orders that it has, and of what was changed since only hears what makes it do less (protected, broken, consent taken back, a Machine deleted)';
+      : 'its rack goes on with the orders that it has, and of what was changed since only hears what makes it do less (protected, broken, consent or acceptance taken back, no erase, a Machine deleted)';
   const largest = order.machines
     .map(({ name, provision }) => ({ name, bytes: textBytes(provision) }))
     .toSorted((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1))
@@ -45,23 +45,27 @@ function textBytes(provision: MachineOrder['provision']): number {
 export function restrainedOrder(present: RackOrder | undefined, wanted: RackOrder): RackOrder | undefined {
   if (present === undefined) return undefined;
   const byUid = new Map(wanted.machines.map((machine) => [machine.uid, machine]));
-  const restrained: RackOrder = {
+  // It may be longer than the limit by a few bytes for each Machine, which leaves room for twice as much.
+  return {
     ...present,
     machines: present.machines.flatMap((machine) => {
       const now = byUid.get(machine.uid);
       return now === undefined ? [] : [restrainedMachine(machine, now)];
     }),
   };
-  return isOversize(restrained) ? present : restrained;
 }
 
 function restrainedMachine(present: MachineOrder, wanted: MachineOrder): MachineOrder {
-  const { broken, isProtected, isExternal } = wanted;
+  const { broken, isProtected, isExternal, known } = wanted;
   return {
     ...present,
+    accepted: present.accepted && wanted.accepted,
+    erase: wanted.erase === 'None' ? 'None' : present.erase,
     wipeConsent: present.wipeConsent && wanted.wipeConsent,
     ...(broken === undefined ? {} : { broken }),
     ...(isProtected === undefined ? {} : { isProtected }),
     ...(isExternal === undefined ? {} : { isExternal }),
+    // What runs on it, for a rack that lost its memory.
+    ...(known === undefined ? {} : { known }),
   };
 }

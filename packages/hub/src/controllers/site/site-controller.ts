@@ -31,6 +31,8 @@ import { siteConditions } from './site-conditions.ts';
 
 /** How often silence is looked for. Only in memory: nothing is written while nothing changes. */
 const lookMilliseconds = 2_000;
+/** Clocks of two hubs do not differ by more. */
+const longPastMilliseconds = 10 * 60_000;
 
 /** Keeps a Site's settings, finalizer, conditions and key in step with its object and with what is heard of its agent. */
 export function runSiteController(ctx: ControllerContext): Promise<void> {
@@ -112,9 +114,9 @@ class SiteController {
     if (await this.#clearClaim(site)) return { requeueAfterSeconds: 0 };
     let present = site;
     let rackFault: string | undefined;
+    const hasHeard = await this.#hasHeardAdoption(site);
     // A site that follows newer state than the hub's takes none of it until a person decides.
-    if (!isHubBehind(site)) {
-      if (!(await this.#hasHeardAdoption(site))) return { requeueAfterSeconds: 1 };
+    if (!isHubBehind(site) && hasHeard) {
       const wanted = this.#rackOrder(site);
       let rack = wanted;
       if (wanted !== undefined && isOversize(wanted)) {
@@ -141,7 +143,7 @@ class SiteController {
       present = await this.#forgetUnasked(site, { mirrors, rack: wanted });
     }
     await this.#writeConditions(await this.#ensureFinalizer(present), rackFault);
-    return 'done';
+    return hasHeard ? 'done' : { requeueAfterSeconds: 1 };
   }
 
   #rackOrder(site: Site): RackOrder | undefined {
@@ -160,9 +162,10 @@ class SiteController {
    */
   async #hasHeardAdoption({ metadata: { name }, status, spec }: Site): Promise<boolean> {
     const { action, state, completedTime } = status?.recovery ?? {};
-    const isAdopted = action === 'Adopt' && state === 'Done' && completedTime !== undefined;
-    if (!isAdopted || spec?.rack === undefined || this.#heardAdoption.get(name) === completedTime)
-      return true;
+    if (action !== 'Adopt' || state !== 'Done' || completedTime === undefined) return true;
+    if (spec?.rack === undefined || this.#heardAdoption.get(name) === completedTime) return true;
+    // What was long past when this hub began to listen, it has heard with the rest.
+    if (Date.parse(completedTime) < this.#listensSince - longPastMilliseconds) return true;
     const { client, informers } = this.#ctx;
     const { items } = await client.list<Machine>(machines, { fieldSelector: `spec.siteName=${name}` });
     const hasHeard = items.every(({ metadata }) => {
