@@ -8,8 +8,8 @@ export class NoRuntimeDriver implements Driver {
   readonly kind = 'Application';
   readonly #clock: Clock;
   readonly #listeners: ((report: DriverReport) => void)[] = [];
-  /** By id and uid, what was said of each. */
-  readonly #said = new Map<string, number>();
+  /** By id and uid, the epoch and digest of which it was said last. */
+  readonly #said = new Map<string, string>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -22,8 +22,9 @@ export class NoRuntimeDriver implements Driver {
   setDesired(items: readonly DriverItem[]): void {
     for (const { item } of items) {
       const key = `${item.id} ${item.uid}`;
-      if (this.#said.get(key) === item.epoch) continue;
-      this.#said.set(key, item.epoch);
+      const what = `${item.epoch} ${item.digest}`;
+      if (this.#said.get(key) === what) continue;
+      this.#said.set(key, what);
       this.#report(item, {
         state: 'Refused',
         reason: 'NoRuntime',
