@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { findTool } from '@selvedge/testkit';
 
 /** How this process can install packages, if at all. `sudo` may ask for a password when a person is there. */
@@ -30,7 +31,7 @@ export async function installPackages(
     await install();
   } catch {
     // Old lists name versions that the mirrors have no more.
-    await runApt(['update', '--quiet'], installer);
+    await updateLists(installer);
     await install();
   }
 }
@@ -50,7 +51,7 @@ export async function writeConfiguration(
 /** Fetches package lists when a package is unknown, which is so in fresh containers and images. */
 export async function refreshLists(packages: readonly string[], installer: Installer): Promise<void> {
   if (packages.every(isKnown) || installer === undefined) return;
-  await runApt(['update', '--quiet'], installer);
+  await updateLists(installer);
 }
 
 /** True when apt knows a version of the package that it could install. */
@@ -69,7 +70,21 @@ export async function unpackPackage(file: string, folder: string): Promise<void>
 }
 
 /** A machine that was just started may be updating itself. */
-const patiently = ['-o', 'DPkg::Lock::Timeout=300'];
+const patienceSeconds = 300;
+const patiently = ['-o', `DPkg::Lock::Timeout=${patienceSeconds}`];
+
+/** `apt-get update` itself does not wait for others to end. */
+async function updateLists(installer: 'root' | 'sudo'): Promise<void> {
+  for (let waited = 0; ; waited += 5) {
+    try {
+      return await runApt(['update', '--quiet'], installer);
+    } catch (error) {
+      const isLocked = error instanceof Error && /could not get lock|unable to lock/i.test(error.message);
+      if (!isLocked || waited >= patienceSeconds) throw error;
+      await delay(5_000);
+    }
+  }
+}
 
 async function runApt(args: readonly string[], installer: 'root' | 'sudo'): Promise<void> {
   const command = ['apt-get', ...args];
