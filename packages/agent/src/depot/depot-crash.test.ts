@@ -85,8 +85,12 @@ test(
     registry.addImage('shop/till:new', [6 * mib]);
     registry.pauseMs = 10;
     const before = registry.blobBytes;
-    const fetching = depot.ensure(name('new'), request()).catch((error: unknown) => error);
-    while (registry.blobBytes < before + 2 * mib) await wait(5);
+    let isOver = false;
+    const fetching = depot
+      .ensure(name('new'), request())
+      .catch((error: unknown) => error)
+      .finally(() => (isOver = true));
+    while (!isOver && registry.blobBytes < before + 2 * mib) await wait(5);
     await writeFile(join(disk, 'ballast'), Buffer.alloc(9 * mib)).catch(() => {});
     const error = await fetching;
     assert.ok(error instanceof DepotError, String(error));
