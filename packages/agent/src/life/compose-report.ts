@@ -38,7 +38,8 @@ export function composeReport(facts: ReportFacts): UnnumberedReport | undefined 
   const said = say(facts);
   if (said === undefined) return isOfThis ? withWhatRuns(last, decision.driver.runs) : undefined;
   // Since a restart the driver has not looked yet, and what was said last is about something else: a report would say that nothing runs.
-  if (decision.memory.active !== undefined && decision.driver.runs === undefined && !isOfThis) return undefined;
+  if (decision.memory.active !== undefined && decision.driver.runs === undefined && !isOfThis)
+    return undefined;
   const { sinceTime, ...rest } = said;
   const isSame = isOfThis && last.state === rest.state;
   return {
