@@ -4,6 +4,15 @@ import { type Machine, machines, type Site, sites } from '@selvedge/api';
 import { machineWith, rackSpec } from '../../gateway/testing/machine-reports.ts';
 import { TestHub } from '../testing/test-hub.ts';
 
+const adopted = (completedTime: string) => ({
+  action: 'Adopt',
+  state: 'Done',
+  requestedBy: 'kim',
+  requestedTime: completedTime,
+  completedTime,
+  message: 'done',
+});
+
 test('after an adoption no rack is told of machines as they were before, though the news of them comes late', async () => {
   await using hub = await TestHub.start();
   await hub.addSite('berlin', { spec: { rack: rackSpec } });
@@ -22,15 +31,7 @@ test('after an adoption no rack is told of machines as they were before, though 
   hub.startControllers();
   // As the gateway does it.
   await hub.client.mergePatch<Machine>(machines, { name: 'm1' }, { spec: { protected: true } });
-  const time = hub.clock.now().toISOString();
-  const recovery = {
-    action: 'Adopt',
-    state: 'Done',
-    requestedBy: 'kim',
-    requestedTime: time,
-    completedTime: time,
-    message: 'done',
-  };
+  const recovery = adopted(hub.clock.now().toISOString());
   await hub.client.mergePatch<Site>(
     sites,
     { name: 'berlin' },
@@ -48,6 +49,28 @@ test('after an adoption no rack is told of machines as they were before, though 
     const { order, isNewer } = await told();
     assert.deepEqual([isNewer, order?.isProtected], [true, true]);
   });
+});
+
+test('an adoption that was long past when the hub began holds nothing back', async () => {
+  await using hub = await TestHub.start();
+  await hub.addSite('berlin', { spec: { rack: rackSpec } });
+  await hub.client.create<Machine>(machines, machineWith('m1'));
+  await hub.stopControllers();
+  const letGo = hub.holdBack(machines);
+  hub.startControllers();
+  await hub.client.mergePatch<Machine>(machines, { name: 'm1' }, { spec: { protected: true } });
+  const recovery = adopted(new Date(hub.clock.now().getTime() - 3_600_000).toISOString());
+  await hub.client.mergePatch<Site>(
+    sites,
+    { name: 'berlin' },
+    { status: { recovery } },
+    { subresource: 'status' },
+  );
+  await hub.client.mergePatch<Site>(sites, { name: 'berlin' }, { spec: { variables: { a: 'b' } } });
+  await hub.eventually(async () => {
+    assert.equal((await hub.fleet.siteState('berlin')).variables['a'], 'b');
+  });
+  letGo();
 });
 
 test('orders that are too large are told, and meanwhile the rack hears what makes it do less', async () => {
