@@ -40,7 +40,7 @@ export class CachedObject {
 
   /** To be kept. */
   static toKeep(resource: Resource, stored: StoredObject): CachedObject {
-    const text = Buffer.from(wireText(resource, stored));
+    const text = ownBytes(wireText(resource, stored));
     return new CachedObject(stateOf(stored), pack(text), text.length);
   }
 
@@ -89,17 +89,20 @@ const stateOf = ({ key, revision }: StoredObject): State => ({
   revision,
 });
 
-/** Bytes of its own: of those from Node's pool, or of a buffer of zlib, the whole slab would be kept for one object. */
+/** The text itself when it is short, or does not get shorter. */
 function pack(text: Buffer): Buffer {
-  if (text.length >= packedFrom) {
-    const packed = deflateRawSync(text, { level: 1 });
-    if (packed.length < text.length) return ownBytes(packed);
-  }
-  return ownBytes(text);
+  if (text.length < packedFrom) return text;
+  const packed = deflateRawSync(text, { level: 1 });
+  if (packed.length >= text.length) return text;
+  // Not a piece of a buffer of zlib, which would be kept whole for it.
+  const own = Buffer.allocUnsafeSlow(packed.length);
+  packed.copy(own);
+  return own;
 }
 
-function ownBytes(bytes: Buffer): Buffer {
-  const own = Buffer.allocUnsafeSlow(bytes.length);
-  bytes.copy(own);
-  return own;
+/** Not from Node's pool, whose slabs would be kept whole for one object in them. */
+function ownBytes(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
 }
